@@ -1,0 +1,91 @@
+# Millrace. `make` alone lists what can be done.
+
+VENV := .venv
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do \
+	"$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$candidate" && break; done)
+UV = $(shell command -v uv || echo $(VENV)/bin/uv)
+UV_VERSION := 0.13.8
+ARGS ?=
+DATA = $(or $(MILLRACE_HOME),.millrace)
+
+VENV33 := .venv-spark33
+PYTHON33 ?= $(shell for candidate in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python python3.9 python3.10; do \
+	"$$candidate" -c '' 2>/dev/null && echo "$$candidate" && break; done)
+
+# The Python of this machine is used; uv is not to fetch another one.
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo down clean test test-spark33 lint lock
+
+help: ## List these targets
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.setup ## Check Python and Java, and install what is pinned in requirements.txt into .venv
+
+setup-dev: $(VENV)/.setup-dev ## As setup, with the tools for tests and checks
+
+demo: setup ## See it at work: past days and live ticks through both layers (ARGS=--exit-when-done for scripts)
+	@$(VENV)/bin/millrace demo $(ARGS)
+
+down: ## Stop everything: streams, Spark jobs, Airflow, Kafka, Azurite; the data stays
+	@if [ -x $(VENV)/bin/millrace ]; then $(VENV)/bin/millrace down; fi
+
+# What a mistyped MILLRACE_HOME names is not ours to delete: the stack's file tells.
+clean: down ## Stop everything and delete the data; downloads and .venv stay (ALL=1: downloads go too)
+	@if [ -f "$(DATA)/stack.json" ] || [ "$(DATA)" = .millrace -a -d .millrace ]; then \
+		find "$(DATA)" -mindepth 1 -maxdepth 1 $(if $(ALL),,! -name downloads) -exec rm -rf {} +; fi
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+test: lint test-spark33 ## Check and test everything (ARGS="..." is passed to pytest)
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
+	@if [ -z "$(PYTHON33)" ]; then \
+		echo "Spark 3.3 is not tested: it needs Python 3.8, 3.9 or 3.10, and there is none; install one, or say PYTHON33=path"; \
+	else \
+		$(MAKE) --no-print-directory $(VENV33)/.setup && \
+		MILLRACE_SPARK33_JARS="$$($(VENV)/bin/python -c 'import os; from millrace.stack.jars import fetch_jars; print(os.pathsep.join(map(str, fetch_jars("spark33"))))')" \
+		$(VENV33)/bin/python -m pytest -m both_engines tests/jobs; \
+	fi
+
+lint: setup-dev ## Check style, types, imports, and that jobs/ runs on Python 3.8
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/vermin --target=3.8- --no-tips --violations --quiet jobs
+
+lock: $(VENV)/bin/python ## Pin packages by version and hash (ARGS=--upgrade takes newer ones)
+	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
+	@$(UV) pip compile $(COMPILE) --group dev --constraint requirements.txt $(ARGS) --output-file requirements-dev.txt pyproject.toml
+	@$(UV) pip compile $(subst 3.11,3.8,$(subst --universal ,,$(COMPILE))) --group spark33 $(ARGS) --output-file requirements-spark33.txt
+
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+INSTALL_PINNED = $(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement
+INSTALL_PROJECT = $(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --editable .
+
+$(VENV)/bin/python:
+	@infra/local/prerequisites.sh "$(PYTHON)"
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@[ -x "$(UV)" ] || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.setup: requirements.txt pyproject.toml | $(VENV)/bin/python
+	@infra/local/prerequisites.sh $(VENV)/bin/python
+	@echo "Installing $$(grep -c '^[a-z].*==' $<) packages"
+	@$(INSTALL_PINNED) $<
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+$(VENV)/.setup-dev: requirements-dev.txt $(VENV)/.setup
+	@echo "Installing the tools for tests and checks"
+	@$(INSTALL_PINNED) $<
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+$(VENV33)/.setup: requirements-spark33.txt
+	@echo "Making $(VENV33) with $$($(PYTHON33) --version)"
+	@$(UV) venv --quiet --clear --python $(PYTHON33) $(VENV33)
+	@$(UV) pip install --quiet --python $(VENV33)/bin/python --require-hashes --requirement $<
+	@touch $@

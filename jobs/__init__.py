@@ -1,0 +1,1 @@
+"""What travels to a Spark cluster: declarations, the shared transformation code, the jobs."""

@@ -1,0 +1,55 @@
+"""The archive query: every record of a topic, as received, to the raw archive. It drops nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.decode import decode
+from jobs.kafka import read_stream
+from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.tables import ensure_table
+from jobs.topic import Topic
+
+if TYPE_CHECKING:
+    from pyspark.sql.streaming.query import StreamingQuery
+
+__all__ = ["start_archive", "to_raw"]
+
+
+def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
+    """Kafka's records as rows of `raw/<topic>`: the bytes as received, the typed event or the reason it has none."""
+    decoded = decode(records, topic)
+    return decoded.select(
+        "key",
+        "value",
+        "headers",
+        "topic",
+        "partition",
+        "offset",
+        "timestamp",
+        F.col("timestampType").alias("timestamp_type"),
+        F.current_timestamp().alias("archived_at"),
+        "event",
+        "error",
+        F.to_date(f"event.{topic.event_time}").alias("event_date"),
+    )
+
+
+def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str, trigger: timedelta) -> StreamingQuery:
+    """Starts (or resumes) the archive query. Delta's sink writes each micro-batch once, by its checkpoint's id."""
+    records = read_stream(spark, topic, bootstrap, {"startingOffsets": "earliest"})
+    rows = to_raw(records, topic)
+    ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"])
+    query = archive_query(topic.name)
+    return (
+        rows.writeStream.format("delta")
+        .queryName(query)
+        .option("checkpointLocation", lake.checkpoint(query, RAW_VERSION))
+        .partitionBy("event_date")
+        .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
+        .start(lake.raw(topic.name))
+    )

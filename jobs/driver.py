@@ -1,0 +1,107 @@
+"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess …`.
+
+Exit codes: 0 finished, or stopped on request; 1 failed; 2 wrong arguments or declaration; 3 another driver runs the
+query.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import timedelta
+from typing import List, Optional
+
+from jobs.archive import start_archive
+from jobs.errors import DeclarationError, LockHeldError, UsageError
+from jobs.interval import Interval
+from jobs.lake import Lake, archive_query, batch_query, speed_query
+from jobs.lake_files import LakeFiles
+from jobs.pipelines import find_pipeline
+from jobs.reprocess import reprocess
+from jobs.session import start_session, stop_session
+from jobs.speed import start_speed
+from jobs.stream import run_stream
+from jobs.topics import find_topic
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs one job and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (UsageError, DeclarationError) as error:
+        return _fail(error, 2)
+    except LockHeldError as error:
+        return _fail(error, 3)
+    finally:
+        # Threads of the JVM would keep the driver alive for ever.
+        stop_session()
+    return 0
+
+
+def run_archive(options: argparse.Namespace) -> None:
+    topic = find_topic(options.topic)
+    query = archive_query(topic.name)
+    spark = start_session(query)
+    lake = Lake(options.lake)
+    trigger = timedelta(seconds=options.trigger_s)
+    run_stream(spark, query, options.owner, lake, lambda: start_archive(spark, topic, lake, options.bootstrap, trigger))
+
+
+def run_speed(options: argparse.Namespace) -> None:
+    pipeline = find_pipeline(options.pipeline)
+    query = speed_query(pipeline.name)
+    spark = start_session(query)
+    lake = Lake(options.lake)
+    trigger = timedelta(seconds=options.trigger_s)
+    run_stream(
+        spark,
+        query,
+        options.owner,
+        lake,
+        lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger),
+    )
+
+
+def run_reprocess(options: argparse.Namespace) -> None:
+    pipeline = find_pipeline(options.pipeline)
+    interval = Interval.parse(options.interval, pipeline.interval)
+    spark = start_session(batch_query(pipeline.name))
+    lake = Lake(options.lake)
+    result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version)
+    result = {"run": options.run_id, "interval": interval.id, "version": options.version, **result}
+    LakeFiles(spark).replace(lake.run_result(pipeline.name, options.run_id), json.dumps(result))
+    print(f"millrace: {json.dumps(result)}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="driver.py", description=__doc__)
+    jobs = parser.add_subparsers(dest="job", required=True)
+    archive = jobs.add_parser("archive", help="archive a topic")
+    archive.add_argument("--topic", required=True)
+    speed = jobs.add_parser("speed", help="run a pipeline's speed layer")
+    batch = jobs.add_parser("reprocess", help="reprocess one interval from the raw archive")
+    for job in (speed, batch):
+        job.add_argument("--pipeline", required=True)
+        job.add_argument("--version", required=True, help="the pipeline's fingerprint: jobs.version.fingerprint")
+    for job, trigger_s in ((archive, 10.0), (speed, 1.0)):
+        job.add_argument("--bootstrap", required=True, help="Kafka brokers, host:port[,host:port]")
+        job.add_argument("--owner", required=True, help="who runs this driver: unique per submission")
+        job.add_argument("--trigger-s", type=float, default=trigger_s, help="seconds from micro-batch to micro-batch")
+    batch.add_argument("--interval", required=True, help="the interval's start, such as 20261120T000000Z")
+    batch.add_argument("--run", dest="run_id", required=True, help="unique name of this run")
+    batch.add_argument("--raw-version", type=int, required=True, help="the raw archive's version to read")
+    for job, run in ((archive, run_archive), (speed, run_speed), (batch, run_reprocess)):
+        job.add_argument("--lake", required=True, help="URI of the lake's root")
+        job.set_defaults(run=run)
+    return parser
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f"millrace: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

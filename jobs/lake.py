@@ -1,0 +1,63 @@
+"""Where everything lies on the lake. `root` is a URI such as `abfs://container@account.dfs.core.windows.net/folder`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "speed_query"]
+
+# The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
+RAW_VERSION = "1"
+
+
+def archive_query(topic: str) -> str:
+    """Name of the query that archives a topic: also its DAG id, its lock and its progress folder."""
+    return f"archive__{topic}"
+
+
+def speed_query(pipeline: str) -> str:
+    """Name of a pipeline's speed query."""
+    return f"{pipeline}__speed"
+
+
+def batch_query(pipeline: str) -> str:
+    """Name of a pipeline's batch jobs."""
+    return f"{pipeline}__batch"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Paths below the lake's root, as URIs. With an empty root: paths relative to it."""
+
+    root: str
+
+    @property
+    def published(self) -> str:
+        return self._join("published")
+
+    def raw(self, topic: str) -> str:
+        return self._join("raw", topic)
+
+    def speed(self, pipeline: str) -> str:
+        return self._join("speed", pipeline)
+
+    def batch(self, pipeline: str) -> str:
+        return self._join("batch", pipeline)
+
+    def checkpoint(self, query: str, version: str) -> str:
+        return self._join("checkpoints", query, version)
+
+    def lock(self, query: str) -> str:
+        return self._join("control", query, "lock.json")
+
+    def stop_request(self, query: str) -> str:
+        return self._join("control", query, "stop.json")
+
+    def progress(self, query: str, date: str) -> str:
+        return self._join("progress", query, f"{date}.jsonl")
+
+    def run_result(self, pipeline: str, run: str) -> str:
+        return self._join("runs", pipeline, f"{run}.json")
+
+    def _join(self, *parts: str) -> str:
+        return "/".join(part for part in (self.root.rstrip("/"), *parts) if part)

@@ -1,0 +1,127 @@
+"""Small files on the lake, through Hadoop's FileSystem: the one way that every platform's driver has."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Optional
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+__all__ = ["LakeFiles"]
+
+
+class LakeFiles:
+    """Reads and writes small UTF-8 files by URI, with the credentials of the Spark session."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        # The gateway is how PySpark itself reaches the JVM; Spark has no public Python API for Hadoop's FileSystem.
+        self._jvm: Any = spark.sparkContext._jvm
+        self._conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
+
+    def exists(self, uri: str) -> bool:
+        path = self._path(uri)
+        return bool(self._system(path).exists(path))
+
+    def is_table(self, uri: str) -> bool:
+        """Whether a Delta table lies there: its first commit, or a checkpoint once that is cleaned up.
+
+        The folder of the log alone is what a writer leaves that is about to create the table.
+        """
+        log = f"{uri}/_delta_log"
+        return self.exists(f"{log}/{0:020}.json") or self.exists(f"{log}/_last_checkpoint")
+
+    def read(self, uri: str) -> Optional[str]:
+        """The file's text, or None when there is no such file."""
+        path = self._path(uri)
+        try:
+            stream = self._system(path).open(path)
+        except Py4JJavaError as error:
+            if _is_java(error, "java.io.FileNotFoundException"):
+                return None
+            raise
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def modified_at(self, uri: str) -> Optional[datetime]:
+        """When the file was last written, by the storage's clock, or None when there is no such file."""
+        path = self._path(uri)
+        try:
+            millis = self._system(path).getFileStatus(path).getModificationTime()
+        except Py4JJavaError as error:
+            if _is_java(error, "java.io.FileNotFoundException"):
+                return None
+            raise
+        return datetime.fromtimestamp(millis / 1000, timezone.utc)
+
+    def create(self, uri: str, text: str) -> bool:
+        """Creates the file if it does not exist. False when it does.
+
+        Atomic among all drivers on Azure Storage; Hadoop's local file system looks first and writes then.
+        """
+        path = self._path(uri)
+        try:
+            self._write(self._system(path).create(path, False), text)
+        except Py4JJavaError as error:
+            # Of several that create an empty file at once, the last may write: the others' condition fails (412).
+            if _is_java(error, "org.apache.hadoop.fs.FileAlreadyExistsException") or _is_refused(error):
+                return False
+            raise
+        return True
+
+    def replace(self, uri: str, text: str) -> None:
+        path = self._path(uri)
+        self._write(self._system(path).create(path, True), text)
+
+    def append(self, uri: str, text: str) -> None:
+        """Appends to the file, which is created when it does not exist."""
+        path = self._path(uri)
+        system = self._system(path)
+        self._write(system.append(path) if system.exists(path) else system.create(path, False), text)
+
+    def rename(self, uri: str, to: str) -> bool:
+        """False when the source is gone or the destination exists: of several callers one succeeds."""
+        path, destination = self._path(uri), self._path(to)
+        system = self._system(path)
+        system.mkdirs(destination.getParent())
+        try:
+            return not system.exists(destination) and bool(system.rename(path, destination))
+        except Py4JJavaError as error:
+            if _is_java(error, "java.io.FileNotFoundException") or _is_refused(error):
+                return False
+            raise
+
+    def delete(self, uri: str) -> None:
+        path = self._path(uri)
+        self._system(path).delete(path, False)
+
+    def _path(self, uri: str) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Path(uri)
+
+    def _system(self, path: Any) -> Any:
+        system = path.getFileSystem(self._conf)
+        # The local file system's checksums rule out appending.
+        return system.getRawFileSystem() if system.getScheme() == "file" else system
+
+    @staticmethod
+    def _write(stream: Any, text: str) -> None:
+        try:
+            stream.write(bytearray(text.encode("utf-8")))
+        finally:
+            stream.close()
+
+
+def _is_java(error: Py4JJavaError, class_name: str) -> bool:
+    return bool(error.java_exception.getClass().getName() == class_name)
+
+
+def _is_refused(error: Py4JJavaError) -> bool:
+    """Whether Azure Storage refused for what another did meanwhile: 409, a conflict, or 412, a condition not met."""
+    cause = error.java_exception
+    while cause is not None:
+        if cause.getClass().getSimpleName() == "AbfsRestOperationException":
+            return bool(cause.getStatusCode() in (409, 412))
+        cause = cause.getCause()
+    return False

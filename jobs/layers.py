@@ -1,0 +1,41 @@
+"""What both layers share: the events a transformation gets, and the interval an output row belongs to."""
+
+from __future__ import annotations
+
+import importlib
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.errors import UsageError
+from jobs.pipeline import Pipeline
+
+__all__ = ["interval_of", "transform_events"]
+
+
+def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
+    """Applies the pipeline's transformation to decoded records (`event`, `partition`, `offset`): stream or batch alike.
+
+    The watermark is a no-op on a batch. Raises UsageError when the output lacks the declared columns.
+    """
+    events = (
+        decoded.where("event is not null")
+        .select("event.*", F.col("partition").alias("_partition"), F.col("offset").alias("_offset"))
+        .withWatermark(pipeline.topic.event_time, f"{int(pipeline.watermark.total_seconds() * 1000)} milliseconds")
+    )
+    module = importlib.import_module(pipeline.transform_module)
+    rows: DataFrame = getattr(module, pipeline.transform_function)(events)
+    for column in (*pipeline.key, pipeline.row_time):
+        if column not in rows.columns:
+            raise UsageError(
+                f"pipeline {pipeline.name!r}: {pipeline.transform} gives no column {column!r} (it gives"
+                f" {', '.join(rows.columns)}); key and row_time must be among them: change either"
+            )
+    return rows
+
+
+def interval_of(pipeline: Pipeline) -> Column:
+    """The id of the interval that holds a row's `row_time`: see jobs.interval.Interval.id."""
+    length = int(pipeline.interval.total_seconds())
+    start = F.expr(f"timestamp_seconds(floor(unix_seconds(`{pipeline.row_time}`) / {length}) * {length})")
+    return F.date_format(start, "yyyyMMdd'T'HHmmss'Z'")

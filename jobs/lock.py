@@ -1,0 +1,121 @@
+"""One driver per query: a lock file on the lake, with a heartbeat and an expiry.
+
+The lock makes a second driver fail with a clear error. Exactness does not rest on it, but on checkpoints and
+transaction identifiers, so a lock that is wrongly thought expired (clocks that differ by more than its expiry) costs
+a clear error at worst, never an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, Optional
+
+from jobs.errors import LockHeldError
+from jobs.lake_files import LakeFiles
+
+__all__ = ["EXPIRY", "HEARTBEAT", "QueryLock"]
+
+HEARTBEAT = timedelta(seconds=5)
+EXPIRY = timedelta(seconds=30)
+
+
+class QueryLock:
+    """The lock of one query, held by this driver between `acquire` and `release`."""
+
+    def __init__(self, files: LakeFiles, uri: str, query: str, owner: str) -> None:
+        self._files = files
+        self._uri = uri
+        self._query = query
+        self._owner = owner
+        self._holder = uuid.uuid4().hex
+        self.started_at = _now()
+        self.renewed_at = self.started_at
+
+    def acquire(self) -> None:
+        """Takes the lock. Raises LockHeldError, which names the holder, while another driver's heartbeat is fresh."""
+        for _ in range(3):
+            if self._files.create(self._uri, self._content()):
+                return
+            holder = self._read()
+            if holder is None:
+                continue
+            if not _is_expired(holder):
+                raise LockHeldError(self._refusal(holder))
+            # Of several drivers that see the same expired lock, one can rename it to this name.
+            self._files.rename(self._uri, f"{self._uri.rpartition('/')[0]}/expired/{holder['holder']}.json")
+        raise LockHeldError(self._refusal(self._read() or {}))
+
+    def renew(self) -> None:
+        """Heartbeat. Raises LockHeldError when another driver has taken over: this one must stop."""
+        holder = self._read()
+        if holder is None or holder["holder"] != self._holder:
+            raise LockHeldError(self._refusal(holder or {}))
+        self.renewed_at = _now()
+        self._files.replace(self._uri, self._content())
+
+    def release(self) -> None:
+        holder = self._read()
+        if holder is not None and holder["holder"] == self._holder:
+            self._files.delete(self._uri)
+
+    def _content(self) -> str:
+        now = _now()
+        content = {
+            "query": self._query,
+            "owner": self._owner,
+            "holder": self._holder,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": self.started_at.isoformat(),
+            "heartbeat_at": now.isoformat(),
+            "expires_at": (now + EXPIRY).isoformat(),
+        }
+        return json.dumps(content)
+
+    def _read(self) -> Optional[Dict[str, Any]]:
+        text = self._files.read(self._uri)
+        if text is None:
+            return None
+        try:
+            found: Dict[str, Any] = json.loads(text)
+        except ValueError:
+            # Between its creation and its first byte, or cut off there by a crash: held as long as a whole one.
+            written = self._files.modified_at(self._uri)
+            return None if written is None else _unreadable(written)
+        return found
+
+    def _refusal(self, holder: Dict[str, Any]) -> str:
+        return (
+            f"query {self._query!r} is run by owner {holder.get('owner', 'unknown')!r} (host {holder.get('host')}, pid"
+            f" {holder.get('pid')}, heartbeat {holder.get('heartbeat_at')}); a query has one driver: stop that one, or"
+            f" wait {EXPIRY.total_seconds():.0f} s after its last heartbeat ({self._uri})"
+        )
+
+
+def _unreadable(written: datetime) -> Dict[str, Any]:
+    unknown = f"unreadable-{int(written.timestamp() * 1000)}"
+    return {"holder": unknown, "heartbeat_at": written.isoformat(), "expires_at": (written + EXPIRY).isoformat()}
+
+
+def _is_expired(holder: Dict[str, Any]) -> bool:
+    if holder.get("host") == socket.gethostname() and not _is_alive(int(holder["pid"])):
+        return True
+    return datetime.fromisoformat(holder["expires_at"]) < _now()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,80 @@
+"""Declaring a pipeline: one transformation, both layers, one view. No Spark import here: Airflow parses this."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Tuple
+
+from jobs.errors import DeclarationError
+from jobs.topic import Topic
+
+__all__ = ["Pipeline"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TRANSFORM = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One transformation and how it is cut in time.
+
+    `transform`: `package.module:function`, a pure `DataFrame -> DataFrame`. Its input has the topic's fields and
+    `_partition`, `_offset`; its output must hold the `key` columns (unique per row) and `row_time`, the timestamp
+    that places a row in its interval. `watermark` bounds how late the speed layer accepts events. `interval` is what
+    one batch run covers: whole windows, and it divides a day or is whole days. `float_tolerance` is relative, for
+    parity of floating point columns; all others compare exactly. Raise `revision` to rebuild the speed layer from a
+    new checkpoint without a change of code.
+    """
+
+    name: str
+    topic: Topic
+    transform: str
+    key: Tuple[str, ...]
+    row_time: str
+    window: timedelta
+    watermark: timedelta
+    interval: timedelta = _DAY
+    float_tolerance: float = 1e-9
+    revision: int = 1
+
+    @property
+    def transform_module(self) -> str:
+        return self.transform.partition(":")[0]
+
+    @property
+    def transform_function(self) -> str:
+        return self.transform.partition(":")[2]
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or "__" in self.name:
+            self._refuse("name", self.name, "is not lower_snake_case with single underscores", "rename it")
+        if not _TRANSFORM.fullmatch(self.transform):
+            self._refuse("transform", self.transform, "is not package.module:function", "write it so")
+        if isinstance(self.key, str):
+            self._refuse("key", self.key, "is one text, not a tuple of names", f"write ({self.key!r},)")
+        if not self.key:
+            self._refuse("key", self.key, "is empty", "name the columns that identify an output row")
+        for field in ("window", "watermark", "interval"):
+            value = getattr(self, field)
+            if value <= timedelta(0) or value % timedelta(milliseconds=1):
+                self._refuse(field, str(value), "is not a positive number of whole milliseconds", "change it")
+        self._check_interval()
+        if not 0 <= self.float_tolerance < 1:
+            self._refuse("float_tolerance", self.float_tolerance, "is outside [0, 1)", "use a relative tolerance")
+
+    def _check_interval(self) -> None:
+        if self.interval % timedelta(seconds=1):
+            self._refuse("interval", str(self.interval), "is not whole seconds", "use whole seconds")
+        if self.interval % self.window:
+            whole = self.window * max(1, self.interval // self.window)
+            remedy = f"use {whole} or {whole + self.window}"
+            self._refuse("interval", str(self.interval), f"is not a whole number of {self.window} windows", remedy)
+        if self.interval % _DAY and _DAY % self.interval:
+            remedy = "use hours that divide 24, or days"
+            self._refuse("interval", str(self.interval), "neither divides a day nor is whole days", remedy)
+
+    def _refuse(self, field: str, value: object, rule: str, remedy: str) -> None:
+        raise DeclarationError(f"pipeline {self.name!r}", field, value, rule, remedy)

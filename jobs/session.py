@@ -1,0 +1,35 @@
+"""The Spark session of every job: what exactness depends on is set here, the rest comes from the platform."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+__all__ = ["EXACTNESS", "start_session", "stop_session"]
+
+# ANSI: an overflow is an error in both layers, never a wrong number. UTC: intervals and windows are cut in UTC.
+EXACTNESS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+}
+
+
+def start_session(name: str) -> SparkSession:
+    """A session with the settings that the rules of exactness need; the platform's own stay as submitted."""
+    builder = SparkSession.builder.appName(name)
+    for key, value in EXACTNESS.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def stop_session() -> None:
+    """Stops the session, if one was started."""
+    spark = SparkSession.getActiveSession()
+    if spark is not None:
+        spark.stop()

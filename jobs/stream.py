@@ -1,0 +1,75 @@
+"""Keeping one streaming query running: its lock, its progress journal, its graceful stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Callable
+
+from pyspark.sql import SparkSession
+
+from jobs.lake import Lake
+from jobs.lake_files import LakeFiles
+from jobs.lock import HEARTBEAT, QueryLock
+from jobs.progress import ProgressJournal
+
+if TYPE_CHECKING:
+    from pyspark.sql.streaming.query import StreamingQuery
+
+__all__ = ["run_stream"]
+
+_GRACE = timedelta(seconds=60)
+
+
+def run_stream(spark: SparkSession, query: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]) -> None:
+    """Runs a query until a stop is requested for this owner. Holds the query's lock meanwhile.
+
+    Raises LockHeldError when another driver runs the query, and the query's own exception when it fails.
+    """
+    files = LakeFiles(spark)
+    lock = QueryLock(files, lake.lock(query), query, owner)
+    lock.acquire()
+    try:
+        running = start()
+        journal = ProgressJournal(files, lake, query)
+        print(f"millrace: query {query} runs: id {running.id}", flush=True)
+        while not running.awaitTermination(1):
+            if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
+                lock.renew()
+                journal.write(running)
+            if _is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
+                _stop(running)
+                break
+        journal.write(running)
+    finally:
+        lock.release()
+
+
+def _is_stop_requested(files: LakeFiles, uri: str, owner: str, since: datetime) -> bool:
+    text = files.read(uri)
+    if not text:
+        return False
+    request = json.loads(text)
+    if request["owner"] == "*":
+        return datetime.fromisoformat(request["requested_at"]) >= since
+    return bool(request["owner"] == owner)
+
+
+def _stop(running: StreamingQuery) -> None:
+    """After the micro-batch under way, so that nothing is done twice; a stuck one is interrupted after a minute.
+
+    A query that is behind has always one under way: it stops when that one has been followed by the next.
+    """
+    deadline = time.monotonic() + _GRACE.total_seconds()
+    under_way = _ended_batches(running)
+    while running.status["isTriggerActive"] and _ended_batches(running) == under_way and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.stop()
+    print("millrace: stopped on request", flush=True)
+
+
+def _ended_batches(running: StreamingQuery) -> int:
+    """The number of the last micro-batch that has ended, -1 before the first."""
+    progress = running.lastProgress
+    return int(progress["batchId"]) if progress else -1

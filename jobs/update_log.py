@@ -1,0 +1,57 @@
+"""Writing a pipeline's updates to its log: each micro-batch once, also when it is replayed."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.lake_files import LakeFiles
+
+__all__ = ["UpdateLog"]
+
+
+class UpdateLog:
+    """What a speed query does with each micro-batch: one append to `speed/<pipeline>`, with Delta's transaction ids."""
+
+    def __init__(self, files: LakeFiles, checkpoint: str, uri: str, version: str) -> None:
+        self._files = files
+        self._checkpoint = checkpoint
+        self._uri = uri
+        self._version = version
+        self._may_be_replayed = True
+
+    def append(self, batch: DataFrame, batch_id: int) -> None:
+        """Writes the micro-batch. Delta skips one that a killed driver had written before it could note so."""
+        rows = batch.withColumn("_batch_id", F.lit(batch_id).cast("long"))
+        rows = rows.withColumn("_version", F.lit(self._version))
+        if not self._may_be_replayed:
+            self._write(rows, batch_id)
+            return
+        # A skipped write evaluates nothing, so no state would be committed, and Spark 4 fails such a micro-batch each
+        # time. Only the first one after a start can be a replay.
+        rows.persist()
+        try:
+            rows.count()
+            self._write(rows, batch_id)
+        finally:
+            rows.unpersist()
+        self._may_be_replayed = False
+
+    def _write(self, rows: DataFrame, batch_id: int) -> None:
+        (
+            rows.write.format("delta")
+            .mode("append")
+            .option("txnAppId", self._query_id)
+            .option("txnVersion", batch_id)
+            .partitionBy("_interval")
+            .save(self._uri)
+        )
+
+    @cached_property
+    def _query_id(self) -> str:
+        """The id that the checkpoint gives the query for life: what makes a replayed micro-batch recognisable."""
+        text = self._files.read(f"{self._checkpoint}/metadata")
+        return str(json.loads(text or "{}")["id"])

@@ -1,0 +1,1 @@
+"""Millrace on the Airflow side: platforms, operators, DAG builders, the local stack and the command line."""

@@ -1,0 +1,8 @@
+"""DAG builders: what a pipeline author calls in a file of `dags/`."""
+
+from __future__ import annotations
+
+from millrace.builders.batch import batch_layer
+from millrace.builders.streams import archive_layer, speed_layer
+
+__all__ = ["archive_layer", "batch_layer", "speed_layer"]

@@ -1,0 +1,118 @@
+"""DAGs of streams: one task that lives as long as its stream.
+
+`@once` rather than `@continuous`: `@continuous` makes a new run as soon as the last one ended, failed or not, so a
+query that was given up would start again within seconds, with its count of failures at zero, and a stop would need
+the DAG to be paused in the same moment. Here one run is the stream's life, and restarts are the task's own business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from airflow.sdk import DAG, get_current_context, task
+
+from jobs.lake import archive_query, speed_query
+from jobs.pipeline import Pipeline
+from jobs.topic import Topic
+from millrace.builders.stream_jobs import archive_job, speed_job
+from millrace.environment import Environment
+from millrace.operators.spark_stream import SparkStreamOperator
+from millrace.platforms.protocol import SparkJob
+from millrace.supervision.restart_policy import RestartPolicy
+from millrace.tasks.stream import stop_left_driver
+
+__all__ = ["archive_layer", "speed_layer"]
+
+_START = datetime(2000, 1, 1, tzinfo=UTC)
+_SEMANTICS = """
+| You do | Then |
+| --- | --- |
+| unpause the DAG for the first time | one run starts; it lives until the stream is stopped |
+| mark the task (or the run) failed or success | the stream stops after its current micro-batch |
+| clear the task | the stream stops after its current micro-batch and starts again |
+| trigger the DAG while nothing runs | a new run starts the stream, or adopts its live driver |
+| trigger the DAG while a run is active | the new run waits, and starts the stream when the active one has ended |
+| pause the DAG | the stream runs on; if it ends meanwhile, it is started again only when you unpause |
+| restart any process of Airflow | the stream runs on and stays supervised |
+| request a stop (`teardown`, or `stop.json` on the lake) | the stream stops and the run succeeds |
+
+When the driver ends without being asked to, the end of its log is in the task's log and it is started again after
+{first} s, then twice as long each time up to {longest} s. After {limit} drivers in a row that ended within {stable}
+min of their start the task fails, stays failed, and says why. Nothing is lost or doubled by any of this: the
+checkpoint and the transaction identifiers on the lake see to it.
+"""
+
+
+def archive_layer(
+    topic: Topic,
+    *,
+    trigger: timedelta = timedelta(seconds=10),
+    policy: RestartPolicy | None = None,
+    environment: str | None = None,
+) -> DAG:
+    """The DAG `archive__<topic>`: every record of the topic goes to the raw archive, as it was received.
+
+    `trigger` is the time from one micro-batch to the next. `environment` is one of `infra/environments`.
+    """
+    what = f"Archives every record of the Kafka topic `{topic.name}` in `raw/{topic.name}`, as it was received."
+    make_job = partial(archive_job, topic, trigger)
+    return _stream(archive_query(topic.name), what, [topic.name, "archive"], make_job, policy, environment)
+
+
+def speed_layer(
+    pipeline: Pipeline,
+    *,
+    trigger: timedelta = timedelta(seconds=1),
+    policy: RestartPolicy | None = None,
+    environment: str | None = None,
+) -> DAG:
+    """The DAG `<pipeline>__speed`: the pipeline's transformation as a stream.
+
+    `trigger` is the time from one micro-batch to the next. `environment` is one of `infra/environments`.
+    """
+    what = f"Runs the transformation of `{pipeline.name}` as a stream over the Kafka topic `{pipeline.topic.name}`."
+    make_job = partial(speed_job, pipeline, trigger)
+    return _stream(speed_query(pipeline.name), what, [pipeline.name, "speed"], make_job, policy, environment)
+
+
+def _stream(
+    query: str,
+    what: str,
+    tags: list[str],
+    make_job: Callable[[Environment, str], SparkJob],
+    policy: RestartPolicy | None,
+    environment: str | None,
+) -> DAG:
+    policy = policy or RestartPolicy()
+    dag = DAG(
+        dag_id=query,
+        description=what.replace("`", ""),
+        doc_md=what + "\n" + _semantics(policy),
+        schedule="@once",
+        start_date=_START,
+        catchup=False,
+        max_active_runs=1,
+        tags=["millrace", *tags],
+    )
+    with dag:
+        stream = SparkStreamOperator(
+            task_id="stream", query=query, make_job=make_job, policy=policy, environment=environment
+        )
+
+        @task(retries=3, retry_delay=timedelta(seconds=10))
+        def ensure_stopped() -> None:
+            stop_left_driver(query, environment, get_current_context()["ti"])
+
+        stream >> ensure_stopped().as_teardown()  # runs however the stream ended, and decides nothing
+    return dag
+
+
+def _semantics(policy: RestartPolicy) -> str:
+    return _SEMANTICS.format(
+        first=f"{policy.first_delay.total_seconds():.0f}",
+        longest=f"{policy.max_delay.total_seconds():.0f}",
+        limit=policy.max_quick_failures,
+        stable=f"{policy.stable_after.total_seconds() / 60:.0f}",
+    )

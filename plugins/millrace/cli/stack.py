@@ -1,0 +1,138 @@
+"""`millrace up`, `down` and `status`: the processes of this machine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from millrace.cli.shared import Json, plain_table, print_json, print_rich
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["register"]
+
+UP_EXAMPLES = """Examples:\n
+millrace up — Kafka, Azurite and Airflow, on loopback; what runs already is kept\n
+millrace up --no-airflow — only Kafka and Azurite, for `millrace archive` and `millrace speed`
+"""
+DOWN_EXAMPLES = """Examples:\n
+millrace down — streams stop after their micro-batch; the data stays, and `millrace up` goes on with it
+"""
+STATUS_EXAMPLES = """Examples:\n
+millrace status — processes, streams with their lag, Spark jobs\n
+millrace status --json | jq '.streams[] | {query, state, lag}'
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(epilog=UP_EXAMPLES)(up)
+    app.command(epilog=DOWN_EXAMPLES)(down)
+    app.command(epilog=STATUS_EXAMPLES)(status)
+
+
+def up(
+    airflow: Annotated[bool, typer.Option(help="Start Airflow too.")] = True,
+) -> None:
+    """Start the local stack, and wait until all of it answers."""
+    from millrace.home import Home
+    from millrace.stack import lifecycle
+
+    home = Home.current()
+    done = lifecycle.up(home, airflow=airflow) + _create_topics(home)
+    for line in done or ["everything was up already"]:
+        typer.echo(line)
+    if airflow:
+        typer.echo(f"Airflow: {_airflow_text(home)}")
+
+
+def down() -> None:
+    """Stop all of it: streams, Spark jobs, Airflow, Kafka, Azurite. The data stays."""
+    from millrace.home import Home
+    from millrace.shutdown import stop_everything
+
+    for line in stop_everything(Home.current(), "millrace down") or ["nothing was running"]:
+        typer.echo(line)
+
+
+def status(as_json: Json = False) -> None:
+    """Show what runs: processes, streams with their lag behind Kafka, Spark jobs."""
+    from millrace.cli.status import current_status
+
+    found = current_status()
+    if as_json:
+        print_json(found)
+        return
+    if not found["processes"] and not found["jobs"]:
+        typer.echo("nothing runs; start it with `millrace up`, or see it at work with `millrace demo`")
+        return
+    print_rich(_processes(found["processes"]))
+    if found["streams"]:
+        print_rich(_streams(found["streams"]))
+    if found["jobs"]:
+        print_rich(_jobs(found["jobs"]))
+    if found["airflow"]:
+        typer.echo(f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})")
+    if found["problem"]:
+        typer.echo(found["problem"])
+
+
+def _create_topics(home: Any) -> list[str]:
+    """Every declared topic that is not there yet, as the DAG `provision` does."""
+    from jobs.topics import TOPICS
+    from millrace.environment import load_environment
+    from millrace.stack.topics import ensure_topic
+
+    environment = load_environment("local", home=home)
+    missing = [topic.name for topic in TOPICS.values() if ensure_topic(environment, topic.name, topic.partitions)]
+    return [f"topic {name} created" for name in missing]
+
+
+def _airflow_text(home: Any) -> str:
+    from millrace.stack.airflow import airflow_url
+    from millrace.stack.airflow_settings import ADMIN
+
+    return f"{airflow_url(home)}  user {ADMIN}, password in {home.secrets / 'airflow_admin'}"
+
+
+def _processes(rows: list[dict[str, Any]]) -> Table:
+    table = plain_table("Processes")
+    for column in ("process", "state", "pid", "for", "endpoint"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(row["name"], row["state"], str(row["pid"] or ""), _age(row["uptime_s"]), row["endpoint"])
+    return table
+
+
+def _streams(rows: list[dict[str, Any]]) -> Table:
+    table = plain_table("Streams")
+    table.add_column("query")
+    table.add_column("state")
+    table.add_column("lag (records)", justify="right")
+    table.add_column("last micro-batch")
+    for row in rows:
+        last = row["last_progress"]
+        told = f"#{last['batch_id']} at {last['timestamp']}, {last['rows']:,} rows" if last else ""
+        table.add_row(row["query"], row["state"], "" if row["lag"] is None else f"{row['lag']:,}", told)
+    return table
+
+
+def _jobs(rows: list[dict[str, Any]]) -> Table:
+    table = plain_table("Spark jobs")
+    for column in ("job", "for", "submitted by", "id"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(row["name"], _age(row["uptime_s"]), row["owner"], row["id"])
+    return table
+
+
+def _age(seconds: float | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
+
+
+def _health(components: dict[str, str]) -> str:
+    unsound = [f"{name} {state}" for name, state in components.items() if state != "healthy"]
+    return ", ".join(unsound) or "healthy"

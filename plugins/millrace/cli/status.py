@@ -1,0 +1,99 @@
+"""What runs at this moment, as JSON can hold it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import MillraceError
+from millrace.home import Home
+
+if TYPE_CHECKING:
+    from millrace.environment import Environment
+    from millrace.platforms.protocol import RunningJob
+
+__all__ = ["current_status"]
+
+
+def current_status(home: Home | None = None) -> dict[str, Any]:
+    """Processes, Airflow's address and health, streams, Spark jobs; `problem`: what does not answer, and the remedy.
+
+    Times are in seconds (`uptime_s`), lags in records.
+    """
+    home = home or Home.current()
+    environment, problem = _environment(home)
+    return {
+        "home": str(home.root),
+        "processes": _processes(home),
+        "airflow": _airflow(home),
+        "streams": [] if environment is None else _streams(environment, home, answers=problem is None),
+        "jobs": [] if environment is None else _jobs(environment, home),
+        "problem": problem,
+    }
+
+
+def _environment(home: Home) -> tuple[Environment | None, str | None]:
+    from millrace.environment import load_environment
+    from millrace.supervision.connection import unreachable
+
+    try:
+        environment = load_environment("local", home=home)
+    except MillraceError as error:
+        return None, str(error)
+    return environment, unreachable(environment.name)
+
+
+def _processes(home: Home) -> list[dict[str, Any]]:
+    from millrace.stack.lifecycle import status
+
+    return [
+        {
+            "name": found.name,
+            "state": found.state,
+            "pid": found.pid,
+            "endpoint": found.endpoint,
+            "uptime_s": found.uptime and round(found.uptime.total_seconds(), 1),
+        }
+        for found in status(home)
+    ]
+
+
+def _airflow(home: Home) -> dict[str, Any] | None:
+    """None where Airflow was not started."""
+    from millrace.stack.airflow import airflow_url, health
+    from millrace.stack.process_record import load_records
+
+    if not any(record.name.startswith("airflow-") for record in load_records(home)):
+        return None
+    return {"url": airflow_url(home), "health": health(home)}
+
+
+def _streams(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
+    from millrace.lake.progress import StreamProgress
+    from millrace.platforms.local import local_platform
+    from millrace.supervision.stop_jobs import stream_queries
+
+    live = {job.name: job for job in local_platform(environment, home).live_jobs()}
+    progress = StreamProgress(environment) if answers else None
+    return [
+        {
+            "query": query,
+            "state": "running" if query in live else "stopped",
+            "job": live[query].id if query in live else None,
+            "lag": progress.lag(query) if progress else None,
+            "last_progress": progress.last(query) if progress else None,
+        }
+        for query in stream_queries()
+    ]
+
+
+def _jobs(environment: Environment, home: Home) -> list[dict[str, Any]]:
+    from millrace.platforms.local import local_platform
+
+    platform = local_platform(environment, home)
+
+    def told(job: RunningJob) -> dict[str, Any]:
+        uptime = datetime.now(UTC) - platform.state(job.id).started_at
+        return {"name": job.name, "id": job.id, "owner": job.owner, "uptime_s": round(uptime.total_seconds(), 1)}
+
+    return [told(job) for job in platform.live_jobs()]

@@ -1,0 +1,135 @@
+"""`millrace archive` and `millrace speed`: the streams, without Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.errors import MillraceError
+
+if TYPE_CHECKING:
+    from millrace.environment import Environment
+    from millrace.platforms.protocol import RunningJob, SparkJob
+    from millrace.supervision.supervision import Supervision
+
+__all__ = ["register"]
+
+_GRACE = timedelta(seconds=75)
+
+ARCHIVE_EXAMPLES = """Examples:\n
+millrace archive stock_ticks — keep the raw archive until Ctrl-C, which stops it after its micro-batch\n
+millrace archive stock_ticks --detach — in the background; see `millrace status`\n
+millrace archive stock_ticks --stop — stop it, whoever started it
+"""
+SPEED_EXAMPLES = """Examples:\n
+millrace speed stock_high_low — run the speed layer until Ctrl-C\n
+millrace speed stock_high_low --trigger 5 --detach — a micro-batch every 5 seconds, in the background\n
+millrace speed stock_high_low --stop — stop it, whoever started it
+"""
+
+Detach = Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")]
+Stop = Annotated[bool, typer.Option("--stop", help="Stop the running one after its micro-batch.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add both commands to `app`."""
+    app.command(epilog=ARCHIVE_EXAMPLES)(archive)
+    app.command(epilog=SPEED_EXAMPLES)(speed)
+
+
+def archive(
+    topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.")],
+    trigger: Annotated[float, typer.Option(min=0, help="Seconds from micro-batch to micro-batch.")] = 10.0,
+    detach: Detach = False,
+    stop: Stop = False,
+) -> None:
+    """Archive every record of a topic, as it was received."""
+    from jobs.lake import archive_query
+    from jobs.topics import find_topic
+    from millrace.builders.stream_jobs import archive_job
+
+    found = find_topic(topic)
+    every = timedelta(seconds=trigger)
+    _run(archive_query(found.name), lambda where, owner: archive_job(found, every, where, owner), detach, stop)
+
+
+def speed(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
+    trigger: Annotated[float, typer.Option(min=0, help="Seconds from micro-batch to micro-batch.")] = 1.0,
+    detach: Detach = False,
+    stop: Stop = False,
+) -> None:
+    """Run a pipeline's speed layer: its transformation on the stream."""
+    from jobs.lake import speed_query
+    from jobs.pipelines import find_pipeline
+    from millrace.builders.stream_jobs import speed_job
+
+    found = find_pipeline(pipeline)
+    every = timedelta(seconds=trigger)
+    _run(speed_query(found.name), lambda where, owner: speed_job(found, every, where, owner), detach, stop)
+
+
+def _run(query: str, make_job: Callable[[Environment, str], SparkJob], detach: bool, stop: bool) -> None:
+    from millrace.cli.follow import owner_token
+    from millrace.cli.shared import connected
+    from millrace.interrupt import interruptible
+    from millrace.supervision.generation import Generation
+    from millrace.supervision.supervision import Supervision
+
+    supervision = Supervision(query, Generation.parse(owner_token(query)), connected())
+    if stop:
+        _stop(supervision)
+        return
+    if running := supervision.find():
+        raise MillraceError(
+            f"query {query!r} is run by job {running.id} (submitted by {running.owner}); a query has one driver; stop "
+            "that one with --stop"
+        )
+    running = supervision.start(make_job)
+    typer.echo(f"query {query}: started job {running.id}", err=True)
+    if not detach:
+        with interruptible():
+            _follow(supervision, running)
+
+
+def _follow(supervision: Supervision, running: RunningJob) -> None:
+    from millrace.cli.follow import follow
+    from millrace.platforms.protocol import JobState
+
+    platform = supervision.connection.platform
+    try:
+        status = follow(platform, running.id)
+    except KeyboardInterrupt:
+        typer.echo("stopping after the micro-batch under way; Ctrl-C again stops at once", err=True)
+        _stop(supervision)
+        status = platform.state(running.id)
+    if status.state not in (JobState.SUCCEEDED, JobState.CANCELLED):
+        raise MillraceError(
+            f"query {supervision.query!r}: job {running.id} {status.state} with exit code {status.exit_code}; its log "
+            "says why"
+        )
+
+
+def _stop(supervision: Supervision) -> None:
+    """Ask the live driver, whoever started it; cancel it when it does not stop, or on Ctrl-C."""
+    running = supervision.find()
+    if running is None:
+        typer.echo(f"query {supervision.query}: nothing runs")
+        return
+    supervision.control.request_stop(running.owner, "millrace --stop")
+    try:
+        if not _ends(supervision, running):
+            typer.echo(f"query {supervision.query}: did not stop within {_GRACE.seconds} s, cancelling", err=True)
+    except KeyboardInterrupt:
+        typer.echo("cancelling", err=True)
+    supervision.connection.platform.cancel(running.id, timedelta(seconds=3))
+    typer.echo(f"query {supervision.query}: stopped")
+
+
+def _ends(supervision: Supervision, running: RunningJob) -> bool:
+    from millrace.waiting import until
+
+    return until(lambda: supervision.find() != running, _GRACE)

@@ -1,0 +1,66 @@
+"""How far the streams are, from their progress journals and Kafka. See `jobs.progress` for what a line holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobs.lake import archive_query, speed_query
+from jobs.pipelines import find_pipeline, pipeline_names
+from jobs.topics import TOPICS
+from millrace.environment import Environment
+from millrace.lake.offsets import end_offsets
+from millrace.lake.store import LakeStore
+
+__all__ = ["StreamProgress", "topic_of_query"]
+
+
+def topic_of_query(query: str) -> str:
+    """The name of the topic that a declared stream reads; raises KeyError for another query."""
+    topics = {archive_query(topic): topic for topic in TOPICS}
+    topics |= {speed_query(name): find_pipeline(name).topic.name for name in pipeline_names()}
+    return topics[query]
+
+
+class StreamProgress:
+    """The streams of one environment. Every method asks the lake, and may raise what its client raises."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._store = LakeStore(environment)
+
+    def last(self, query: str) -> dict[str, Any] | None:
+        """The newest line of the query's journal; None before its first micro-batch with records."""
+        for path in reversed(self._store.list(f"progress/{query}")):
+            if lines := self._store.read_lines(path, tail=1):
+                line: dict[str, Any] = json.loads(lines[0])
+                return line
+        return None
+
+    def processed(self, query: str) -> dict[int, int]:
+        """Per partition, the offset below which everything is processed; empty before the first micro-batch."""
+        last = self.last(query)
+        return {} if last is None else _offsets(last["end_offsets"], topic_of_query(query))
+
+    def lag(self, query: str) -> int | None:
+        """Records in Kafka that the query has not processed; None where the topic does not exist."""
+        try:
+            ends = end_offsets(self._environment, topic_of_query(query))
+        except KeyError:
+            return None
+        return behind(self.processed(query), ends)
+
+    def covers(self, query: str, offsets: dict[int, int]) -> bool:
+        """Whether everything below these offsets is processed."""
+        return behind(self.processed(query), offsets) == 0
+
+
+def behind(processed: dict[int, int], ends: dict[int, int]) -> int:
+    """Records between `processed` and `ends`; partitions that `processed` lacks count from offset 0."""
+    return sum(max(0, end - processed.get(partition, 0)) for partition, end in ends.items())
+
+
+def _offsets(told: Any, topic: str) -> dict[int, int]:
+    """From Spark's JSON, which some versions give as text in text."""
+    found = json.loads(told) if isinstance(told, str) else told
+    return {int(partition): int(offset) for partition, offset in (found or {}).get(topic, {}).items()}

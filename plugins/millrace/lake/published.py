@@ -1,0 +1,161 @@
+"""The table `published`: which run of each interval is served. One small commit publishes an interval."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from jobs.errors import MillraceError
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.certificate import Certificate
+
+__all__ = ["Publication", "publications", "publish"]
+
+_SCHEMA = pa.schema(
+    [
+        ("pipeline", pa.string()),
+        ("_interval", pa.string()),
+        ("interval_start", pa.timestamp("us", tz="UTC")),
+        ("interval_end", pa.timestamp("us", tz="UTC")),
+        ("run", pa.string()),
+        ("version", pa.string()),
+        ("raw_version", pa.int64()),
+        ("certificate", pa.string()),
+        ("result", pa.string()),
+        ("published_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A row of `published`. `result` is what the run counted: see `jobs.reprocess.reprocess`."""
+
+    pipeline: str
+    interval: Interval
+    run: str
+    version: str
+    raw_version: int
+    certificate: dict[str, Any]
+    result: dict[str, Any]
+    published_at: datetime
+
+
+def publish(
+    environment: Environment,
+    pipeline: Pipeline,
+    interval: Interval,
+    *,
+    run: str,
+    version: str,
+    certificate: Certificate,
+    result: dict[str, Any],
+) -> bool:
+    """Serves this run for its interval from now on, in place of an older one.
+
+    False when the interval is served by this run already, or by one of the same version that read a newer archive:
+    runs may end in any order, and however many do, one is served. Safe to call from several processes at once.
+    """
+    new = Publication(
+        pipeline.name, interval, run, version, certificate.raw_version, certificate.to_json(), result, datetime.now(UTC)
+    )
+    for attempt in range(_ATTEMPTS):
+        table = _open(environment)
+        if table is not None and not _supersedes(new, _read(table, pipeline, interval)):
+            return False
+        try:
+            _commit(environment, table, new)
+            return True
+        except CommitFailedError:
+            time.sleep(random.uniform(0, 0.1 * (attempt + 1)))
+    raise MillraceError(
+        f"pipeline {pipeline.name!r}: interval {interval.id} could not be published in {_ATTEMPTS} attempts, others"
+        " kept committing; clear this task to try again"
+    )
+
+
+def publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
+    """What is served of a pipeline, oldest interval first."""
+    table = _open(environment)
+    return [] if table is None else _read(table, pipeline)
+
+
+def _supersedes(new: Publication, served: list[Publication]) -> bool:
+    for old in served:
+        if old.run == new.run or (old.version == new.version and old.raw_version > new.raw_version):
+            return False
+    return True
+
+
+def _open(environment: Environment) -> DeltaTable | None:
+    try:
+        return DeltaTable(Lake(environment.lake).published, storage_options=environment.delta_options())
+    except TableNotFoundError:
+        return None
+
+
+def _read(table: DeltaTable, pipeline: Pipeline, interval: Interval | None = None) -> list[Publication]:
+    filters = [("pipeline", "=", pipeline.name)] + ([("_interval", "=", interval.id)] if interval else [])
+    rows = table.to_pyarrow_table(filters=filters).to_pylist()
+    return sorted(map(_publication, rows), key=lambda publication: publication.interval)
+
+
+def _publication(row: dict[str, Any]) -> Publication:
+    return Publication(
+        row["pipeline"],
+        Interval(row["interval_start"], row["interval_end"]),
+        row["run"],
+        row["version"],
+        row["raw_version"],
+        json.loads(row["certificate"]),
+        json.loads(row["result"]),
+        row["published_at"],
+    )
+
+
+def _commit(environment: Environment, table: DeltaTable | None, new: Publication) -> None:
+    """Replaces the interval's row. Based on the version that was read, so that a concurrent change is a conflict."""
+    row = {
+        "pipeline": new.pipeline,
+        "_interval": new.interval.id,
+        "interval_start": new.interval.start,
+        "interval_end": new.interval.end,
+        "run": new.run,
+        "version": new.version,
+        "raw_version": new.raw_version,
+        "certificate": json.dumps(new.certificate),
+        "result": json.dumps(new.result),
+        "published_at": new.published_at,
+    }
+    rows = pa.Table.from_pylist([row], schema=_SCHEMA)
+    if table is None:
+        _create(environment)
+        raise CommitFailedError("created `published`; read it again")
+    write_deltalake(
+        table,
+        rows,
+        mode="overwrite",
+        predicate=f"pipeline = '{new.pipeline}' AND _interval = '{new.interval.id}'",
+    )
+
+
+def _create(environment: Environment) -> None:
+    DeltaTable.create(
+        Lake(environment.lake).published,
+        schema=_SCHEMA,
+        mode="ignore",
+        partition_by=["pipeline", "_interval"],
+        storage_options=environment.delta_options(),
+    )

@@ -1,0 +1,1 @@
+"""Airflow operators for Spark jobs: deferrable, so that no job holds a worker slot."""

@@ -1,0 +1,60 @@
+"""The task that reprocesses one interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobs.interval import Interval
+from jobs.lake import batch_query
+from jobs.pipelines import find_pipeline
+from millrace.environment import Environment
+from millrace.operators.spark_job import SparkJobOperator
+from millrace.platforms.protocol import SparkJob
+from millrace.supervision.generation import Generation, asked_try, run_token
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["ReprocessOperator"]
+
+
+class ReprocessOperator(SparkJobOperator):
+    """Reprocesses `interval` (its id) of `pipeline` (its name) from the archive that `certificate` covers.
+
+    Returns the `run` that the batch rows are marked with: it is unique to the try that submitted the job.
+    """
+
+    template_fields: Sequence[str] = ("pipeline", "interval", "certificate")
+
+    def __init__(self, *, pipeline: str, interval: Any, certificate: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.interval = interval
+        self.certificate = certificate
+
+    def make_job(self, context: Context, environment: Environment) -> SparkJob:
+        """Named after the interval and the run, so that a retry finds its predecessor; a clear makes a new name."""
+        from jobs.version import fingerprint  # here: only a running task needs it
+
+        ti, pipeline = context["ti"], find_pipeline(self.pipeline)
+        interval = Interval.parse(self.interval, pipeline.interval)
+        run = str(Generation.of(ti))
+        asked = asked_try(ti, self.retries or 0)
+        return SparkJob(
+            name=f"{batch_query(pipeline.name)}.{interval.id}.{run_token(ti)}.{asked}",
+            owner=run,
+            arguments=(
+                "reprocess",
+                *("--pipeline", pipeline.name),
+                *("--interval", interval.id),
+                *("--run", run),
+                *("--version", fingerprint(pipeline)),
+                *("--raw-version", str(self.certificate["raw_version"])),
+                *("--lake", environment.lake),
+            ),
+        )
+
+    def result(self, context: Context, owner: str) -> str:
+        """The run: the owner of its job."""
+        return owner

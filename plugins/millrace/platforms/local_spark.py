@@ -1,0 +1,113 @@
+"""How a job starts on a local master: spark-submit from the installed pyspark, and its settings in a private file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from jobs.errors import MillraceError
+from millrace.environment import Environment
+from millrace.home import PROJECT_ROOT
+from millrace.platforms.local_folder import JobFolder
+from millrace.platforms.protocol import SparkJob
+from millrace.stack.private_file import write_private
+
+__all__ = ["LocalSparkSettings", "spark_launch"]
+
+_LOOPBACK = "127.0.0.1"
+_CONF = Path(__file__).with_name("spark_conf")
+_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True)
+class LocalSparkSettings:
+    """Tunables of local jobs; the table `[spark]` of the environment's file overrides them.
+
+    `master`: `local[N]`, or the URL of a standalone master. `driver_memory`: heap of one driver, as Spark writes it.
+    `java_options` are added to the driver's JVM. `shuffle_partitions`: Spark's own default of 200 costs minutes per
+    start on a small machine, one state store each; a running stream keeps the number that its checkpoint began with.
+    """
+
+    master: str = "local[2]"
+    driver_memory: str = "1g"
+    java_options: str = "-XX:+UseParallelGC"
+    shuffle_partitions: int = 2
+
+    @classmethod
+    def of(cls, environment: str) -> LocalSparkSettings:
+        """From `infra/environments/<environment>.toml`. Raises MillraceError for a setting that does not exist."""
+        path = PROJECT_ROOT / "infra" / "environments" / f"{environment}.toml"
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("spark", {}) if path.exists() else {}
+        if unknown := sorted(set(table) - set(cls.__dataclass_fields__)):
+            known = ", ".join(cls.__dataclass_fields__)
+            raise MillraceError(f"{path}: spark.{unknown[0]} is no setting; use one of: {known}")
+        return cls(**table)
+
+
+def spark_launch(environment: Environment, job: SparkJob, folder: JobFolder) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of `job`; its settings, the storage key among them, go into a 0600 file."""
+    settings = {**_settings(LocalSparkSettings.of(environment.name), folder), **_lake(environment), **job.conf}
+    settings["spark.app.name"] = job.name
+    lines = (f"{key} {_escaped(value)}\n" for key, value in sorted(settings.items()))
+    write_private(folder.properties, "".join(lines))
+    submit = _pyspark() / "bin" / "spark-submit"
+    command = [str(submit), "--properties-file", str(folder.properties), str(PROJECT_ROOT / "jobs" / "driver.py")]
+    return [*command, *job.arguments], _environment(folder)
+
+
+def _settings(local: LocalSparkSettings, folder: JobFolder) -> dict[str, str]:
+    java = f"{local.java_options} -XX:-UsePerfData -Djava.io.tmpdir={folder.scratch} -Duser.timezone=UTC"
+    return {
+        "spark.master": local.master,
+        "spark.driver.memory": local.driver_memory,
+        "spark.driver.extraJavaOptions": java,
+        "spark.driver.host": _LOOPBACK,
+        "spark.driver.bindAddress": _LOOPBACK,
+        "spark.sql.shuffle.partitions": str(local.shuffle_partitions),
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.warehouse.dir": str(folder.scratch / "warehouse"),
+        "spark.hadoop.hadoop.tmp.dir": str(folder.scratch),
+        "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|account[.]key",
+    }
+
+
+def _lake(environment: Environment) -> dict[str, str]:
+    """Extra jars on the class path: quicker than `spark.jars`, which copies them."""
+    jars = os.pathsep.join(str(jar) for jar in environment.spark_jars())
+    hadoop = {f"spark.hadoop.{key}": value for key, value in environment.hadoop_options().items()}
+    return {"spark.driver.extraClassPath": jars, **hadoop}
+
+
+def _environment(folder: JobFolder) -> dict[str, str]:
+    """Little of Airflow's environment, which holds secrets, reaches a driver."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    own = {
+        "SPARK_HOME": str(_pyspark()),
+        "SPARK_CONF_DIR": str(_CONF),
+        "SPARK_LOCAL_IP": _LOOPBACK,
+        "SPARK_LOCAL_DIRS": str(folder.scratch),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(folder.scratch),
+    }
+    return kept | own
+
+
+def _escaped(value: str) -> str:
+    """As java.util.Properties reads it."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def _pyspark() -> Path:
+    found = find_spec("pyspark")  # found, not imported: nothing that Airflow parses imports pyspark
+    if found is None or found.origin is None:
+        raise MillraceError("pyspark is not installed beside Airflow; run `make setup`")
+    return Path(found.origin).parent

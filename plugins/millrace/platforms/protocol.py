@@ -1,0 +1,89 @@
+"""What Millrace asks of a place where Spark runs; one implementation per file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+__all__ = ["JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform"]
+
+STOP_GRACE = timedelta(seconds=10)
+
+
+class JobState(StrEnum):
+    """Where a job is. LOST: it ended, and how is unknown (the machine went down, or its watcher was killed)."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class SparkJob:
+    """A run of `jobs/driver.py` with these arguments.
+
+    At most one live job has a given `name`. `owner` is the token of whoever submits it; for a stream it is the
+    driver's `--owner` too. `conf` adds Spark settings. Neither `arguments` nor `conf` may hold a secret.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    owner: str
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A live job: `id` is the platform's, `owner` and `arguments` are those that it was submitted with."""
+
+    id: str
+    name: str
+    owner: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """The state of a job. `exit_code` is the driver's, None while it runs and where it is unknown."""
+
+    state: JobState
+    started_at: datetime
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+
+    @property
+    def uptime(self) -> timedelta:
+        """How long the job has run, or ran."""
+        return (self.ended_at or datetime.now(UTC)) - self.started_at
+
+
+class SparkPlatform(Protocol):
+    """Where Spark runs. Every method blocks until the platform has answered, and may be called from any process."""
+
+    def submit(self, job: SparkJob) -> RunningJob:
+        """Start `job`; where a job of its name lives already, that one is returned: compare the `owner`.
+
+        Raises MillraceError where the platform refuses it.
+        """
+        ...
+
+    def find(self, name: str) -> RunningJob | None:
+        """The live job of this name."""
+        ...
+
+    def state(self, job_id: str) -> JobStatus:
+        """Where the job is; raises MillraceError for an id that the platform does not know (any more)."""
+        ...
+
+    def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
+        """End the job by force when `grace` has not ended it; returns when it has ended. An ended job is left alone."""
+        ...
+
+    def logs(self, job_id: str, tail: int) -> list[str]:
+        """The last `tail` lines that the driver wrote, oldest first; empty where there are none."""
+        ...

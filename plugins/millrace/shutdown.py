@@ -1,0 +1,57 @@
+"""Ending everything that runs on this machine: Airflow first, so that nothing starts again, the streams gracefully."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from jobs.errors import MillraceError
+from millrace.environment import Environment, load_environment
+from millrace.home import Home
+from millrace.stack import process
+from millrace.stack.lifecycle import down
+from millrace.stack.process_record import load_records
+
+__all__ = ["stop_airflow", "stop_everything"]
+
+_AIRFLOW_PREFIX = "airflow-"
+_AIRFLOW_TIMEOUT = timedelta(seconds=10)
+
+
+def stop_everything(home: Home, reason: str, grace: timedelta = timedelta(seconds=30)) -> list[str]:
+    """End Airflow, every Spark job, Kafka and Azurite; what happened, in words, empty where nothing ran.
+
+    Streams finish their micro-batch within `grace`; what does not is cancelled. Airflow's own runs stay as they are in
+    its database, so the streams start again together with Airflow. Works after a crash of any part, and twice.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        airflow = pool.submit(stop_airflow, home)
+        jobs = pool.submit(_stop_jobs, home, reason, grace)
+        done = [*jobs.result(), *(f"{name}: stopped" for name in airflow.result())]
+    done += _stop_jobs(home, reason, timedelta(seconds=5))  # what Airflow may have submitted in its last moment
+    return done + [f"{name}: stopped" for name in down(home)]
+
+
+def stop_airflow(home: Home) -> list[str]:
+    """End Airflow's processes and the tasks below them, whatever else is starting; the names of those that lived."""
+    names = [record.name for record in load_records(home) if record.name.startswith(_AIRFLOW_PREFIX)]
+    with ThreadPoolExecutor(max_workers=len(names) or 1) as pool:
+        lived = list(pool.map(lambda name: process.stop(home, name, _AIRFLOW_TIMEOUT), names))
+    return [name for name, had_lived in zip(names, lived, strict=True) if had_lived]
+
+
+def _stop_jobs(home: Home, reason: str, grace: timedelta) -> list[str]:
+    environment = _environment(home)
+    if environment is None:
+        return []
+    from millrace.supervision.stop_jobs import stop_jobs  # here: it is not needed before the first start
+
+    return stop_jobs(environment, reason, stay_stopped=False, grace=grace, home=home)
+
+
+def _environment(home: Home) -> Environment | None:
+    """None before the stack's first start: no job can have been submitted."""
+    try:
+        return load_environment("local", home=home)
+    except MillraceError:
+        return None

@@ -1,0 +1,68 @@
+"""What a task or a trigger needs of an environment, made when it is needed: parsing a DAG opens nothing."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from jobs.errors import MillraceError
+from millrace.environment import Environment, load_environment
+from millrace.platforms import SparkPlatform, platform_for
+from millrace.supervision.control import Notes
+
+__all__ = ["Connection", "connect", "environment_for_task", "unanswered", "unreachable"]
+
+_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An environment with its platform and the small JSON files of its lake."""
+
+    environment: Environment
+    platform: SparkPlatform
+    notes: Notes
+
+
+def connect(name: str | None) -> Connection:
+    """Connect to an environment, by default the one that `load_environment` chooses."""
+    from millrace.lake.store import LakeStore  # here: it loads the storage client
+
+    environment = environment_for_task(name)
+    return Connection(environment, platform_for(environment), LakeStore(environment))
+
+
+def environment_for_task(name: str | None = None) -> Environment:
+    """The environment, with clients that do not tell every request in the task's log."""
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    return load_environment(name)
+
+
+def unreachable(name: str | None) -> str | None:
+    """What of an environment does not answer, and what to do; None when Kafka and the lake accept connections."""
+    try:
+        environment = load_environment(name)
+    except MillraceError as error:
+        return str(error)
+    return unanswered(environment)
+
+
+def unanswered(environment: Environment) -> str | None:
+    """What of this environment does not answer, and what to do; None when all does."""
+    storage = urlsplit(environment.storage.blob_endpoint)
+    lake = f"{storage.hostname}:{storage.port or (443 if storage.scheme == 'https' else 80)}"
+    for what, servers in (("Kafka", environment.kafka_bootstrap), ("the lake's storage", lake)):
+        if not any(_accepts(server) for server in servers.split(",")):
+            return f"environment {environment.name!r}: {what} at {servers} does not answer; run the DAG `provision`"
+    return None
+
+
+def _accepts(server: str) -> bool:
+    host, _, port = server.strip().rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_TIMEOUT_S):
+            return True
+    except OSError:
+        return False

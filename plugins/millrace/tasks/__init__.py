@@ -1,0 +1,1 @@
+"""What plain tasks do: everything that needs no Spark."""

@@ -1,0 +1,75 @@
+"""Sending records from a task, with the settings of a form."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import UsageError
+from millrace.home import PROJECT_ROOT
+
+__all__ = ["produce_ticks", "replay_ticks", "sample_files"]
+
+_SAMPLES = PROJECT_ROOT / "infra" / "local" / "sample_data"
+_LINE_EACH_UP_TO = 10
+"""Records per second of wall time up to which each delivery gets a line in the task's log."""
+
+
+def sample_files() -> list[str]:
+    """The data that is shipped, by file name."""
+    return sorted(path.name for path in _SAMPLES.glob("*") if path.suffix in (".csv", ".parquet"))
+
+
+def produce_ticks(topic: str, form: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
+    """Send artificial ticks, live, or of past days as fast as possible where `form` has a `start`; the summary."""
+    from millrace.producers import Settings, generate  # here, as below: parsing a DAG loads no Kafka client
+
+    start = form["start"]
+    duration = form["duration_s"]
+    settings = Settings(
+        start=datetime.fromisoformat(start) if start else datetime.now(UTC),
+        rate=form["rate"],
+        seed=form["seed"],
+        duration=None if duration is None else timedelta(seconds=duration),
+        late=form["late"],
+        max_delay=timedelta(seconds=form["max_delay_s"]),
+        disorder=form["disorder"],
+        duplicates=form["duplicates"],
+        garbage=form["garbage"],
+    )
+    if start and duration is None:
+        raise UsageError(f"duration_s is empty while start is {start}; past prices have no end; use 86400")
+    each = not start and settings.slots_per_second <= _LINE_EACH_UP_TO
+    return _send(generate(settings), topic, None if start else 1.0, each, environment)
+
+
+def replay_ticks(topic: str, file: str, speed: float | None, environment: str | None = None) -> dict[str, Any]:
+    """Send a shipped file with its own event times; `speed` is event time per wall time, None: no waiting."""
+    from millrace.producers import Source, replay
+
+    return _send(replay(Source(_SAMPLES / Path(file).name)), topic, speed, False, environment)
+
+
+def _send(records: Any, topic: str, speed: float | None, each: bool, environment: str | None) -> dict[str, Any]:
+    from millrace.environment import load_environment
+    from millrace.producers import send
+    from millrace.producers.report import EachDelivery, EachSecond, print_summary
+    from millrace.producers.stop import stop_on_signals
+
+    found = load_environment(environment)
+    with stop_on_signals() as stop:  # a task that is marked ends with an exact summary
+        summary = send(
+            records,
+            topic,
+            found.kafka_bootstrap,
+            found.kafka_options,
+            speed=speed,
+            observers=[EachDelivery(sys.stdout)] if each else [],
+            progress=None if each else EachSecond(sys.stdout),
+            stop=stop,
+        )
+    print_summary(summary, sys.stdout)
+    return summary.as_dict()

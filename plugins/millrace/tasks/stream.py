@@ -1,0 +1,29 @@
+"""What follows a stream's task, however that ended."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import timedelta
+
+from millrace.supervision.connection import connect
+from millrace.supervision.generation import Generation, TaskTry, run_token
+from millrace.supervision.supervision import Supervision
+
+__all__ = ["stop_left_driver"]
+
+_log = logging.getLogger(__name__)
+_GRACE = timedelta(seconds=60)
+
+
+def stop_left_driver(query: str, environment: str | None, ti: TaskTry) -> None:
+    """Stop the query's driver if it is still supervised by the run of `ti`, whose stream has ended.
+
+    A trigger stops its driver when a person marks the task. This makes sure of it: no trigger hears of the mark while
+    the triggerer is down.
+    """
+    supervision = Supervision(query, Generation(run_token(ti), sys.maxsize), connect(environment))
+    if supervision.find() is None:
+        _log.info("query %s: no driver is left", query)
+        return
+    _log.info("%s", supervision.stop_own("its task has ended", _GRACE))

@@ -1,0 +1,1 @@
+"""Airflow triggers: what waits for Spark jobs while their tasks are deferred."""

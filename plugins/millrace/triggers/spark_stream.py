@@ -1,0 +1,109 @@
+"""The supervisor of a stream while its task is deferred."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from millrace.platforms.protocol import SparkPlatform
+from millrace.supervision.connection import Connection, connect, unreachable
+from millrace.supervision.generation import Generation
+from millrace.supervision.supervision import Supervision
+from millrace.triggers.events import status_to_json
+from millrace.triggers.watch import job_end
+
+__all__ = ["SparkStreamTrigger"]
+
+
+class SparkStreamTrigger(BaseTrigger):
+    """Waits for the driver `job_id` to end; without one, until `not_before` and the environment answers.
+
+    Fires `{"job_id", "state", "started_at", "ended_at", "exit_code"}`, or `{"unreachable": None | what}`, and nothing
+    within `settle_s` (see `job_end`). `not_before` is ISO 8601; `patience_s` bounds the wait for the environment,
+    `grace_s` that for a graceful stop.
+
+    `cleanup` does nothing: it runs at every restart of a triggerer, and the driver is to live on.
+    """
+
+    def __init__(
+        self,
+        query: str,
+        generation: str,
+        environment: str | None = None,
+        job_id: str | None = None,
+        not_before: str | None = None,
+        settle_s: float = 5.0,
+        poll_s: float = 2.0,
+        patience_s: float = 600.0,
+        grace_s: float = 18.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.query = query
+        self.generation = generation
+        self.environment = environment
+        self.job_id = job_id
+        self.not_before = not_before
+        self.settle_s = settle_s
+        self.poll_s = poll_s
+        self.patience_s = patience_s
+        self.grace_s = grace_s
+        self._connection: Connection | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        what = ("query", "generation", "environment", "job_id", "not_before")
+        names = (*what, "settle_s", "poll_s", "patience_s", "grace_s")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    def connect(self) -> Connection:
+        """Blocks."""
+        return connect(self.environment)
+
+    def unreachable(self) -> str | None:
+        """What of the environment does not answer. Blocks."""
+        return unreachable(self.environment)
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        if self.job_id is None:
+            yield TriggerEvent({"unreachable": await self._wait()})  # type: ignore[no-untyped-call]
+            return
+        settle, poll = timedelta(seconds=2 * self.settle_s), timedelta(seconds=self.poll_s)
+        status = await job_end(self._platform, self.job_id, self.log, settle=settle, poll=poll)
+        yield TriggerEvent({"job_id": self.job_id, **status_to_json(status)})  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """A person marked the task, or cleared it: stop the driver, unless a later try supervises it.
+
+        The triggerer repeats its cancellation every second, so this coroutine does not see the end; the thread does.
+        """
+        await asyncio.to_thread(lambda: self.log.info("%s", self._stop()))
+
+    async def _wait(self) -> str | None:
+        """Until it is time and the environment answers, or patience ends; what does not answer then."""
+        start = datetime.fromisoformat(self.not_before) if self.not_before else datetime.now(UTC)
+        await asyncio.sleep(max(self.settle_s, (start - datetime.now(UTC)).total_seconds()))
+        deadline = max(start, datetime.now(UTC)) + timedelta(seconds=self.patience_s)
+        said = None
+        while (missing := await asyncio.to_thread(self.unreachable)) and datetime.now(UTC) < deadline:
+            if missing != said:
+                self.log.warning("query %s: waiting: %s", self.query, missing)
+            said = missing
+            await asyncio.sleep(self.poll_s)
+        return missing
+
+    def _platform(self) -> SparkPlatform:
+        if self._connection is None:
+            self._connection = self.connect()
+        return self._connection.platform
+
+    def _stop(self) -> str:
+        supervision = Supervision(self.query, Generation.parse(self.generation), self.connect())
+        reason = f"its task was marked or cleared in Airflow (supervisor {self.generation})"
+        try:
+            return supervision.stop_own(reason, timedelta(seconds=self.grace_s))
+        except Exception as error:  # noqa: BLE001 - whatever a client of a lake that is down raises
+            self.log.warning("query %s: no graceful stop: %s", self.query, error)
+            return supervision.cancel_own()

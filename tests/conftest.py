@@ -1,0 +1,134 @@
+"""One Spark session and one local stack per test run. Runs on Python 3.8 as well: the Airflow side is imported late."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, Iterator, List
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from jobs.lake import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from millrace.environment import Environment
+    from millrace.home import Home
+
+_ROOT = Path(__file__).parents[1]
+
+# An example is a Spark job: no deadline, and a session is shared on purpose.
+settings.register_profile(
+    "spark",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("spark")
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """What brings Airflow and its streams up comes last: they would slow everything after them down."""
+    items.sort(key=lambda item: "end_to_end" in Path(str(item.fspath)).parts)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A session with the settings of `jobs.session`, the jars of the engine that is installed, and little of all else.
+
+    Fails when another one lives in this process. `lake` gives it the storage account's key.
+    """
+    from pyspark.sql import SparkSession
+
+    from jobs.session import EXACTNESS
+
+    folder = tmp_path_factory.mktemp("spark")
+    os.environ.update(
+        PYSPARK_PYTHON=sys.executable,
+        PYSPARK_DRIVER_PYTHON=sys.executable,
+        SPARK_LOCAL_IP="127.0.0.1",
+        SPARK_CONF_DIR=str(_ROOT / "plugins" / "millrace" / "platforms" / "spark_conf"),
+    )
+    assert SparkSession.getActiveSession() is None
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    for key, value in {**_spark_settings(folder), **EXACTNESS}.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Kafka and Azurite, in a data folder of their own; nothing of them is left after the run."""
+    from millrace.home import Home
+    from millrace.stack.lifecycle import down, up
+
+    home = Home(tmp_path_factory.mktemp("stack") / "home")
+    try:
+        up(home, airflow=False)
+        yield home
+    finally:
+        down(home)
+
+
+@pytest.fixture(scope="session")
+def environment(stack: Home) -> Environment:
+    """Where Kafka and the lake of this run are."""
+    from millrace.environment import load_environment
+
+    return load_environment("local", home=stack)
+
+
+@pytest.fixture(scope="session")
+def kafka(environment: Environment) -> str:
+    """HOST:PORT of the broker."""
+    return environment.kafka_bootstrap
+
+
+@pytest.fixture
+def lake(spark: SparkSession, environment: Environment) -> Lake:
+    """An empty lake on Azurite, which the session can reach."""
+    hadoop = spark.sparkContext._jsc.hadoopConfiguration()
+    for key, value in environment.hadoop_options().items():
+        hadoop.set(key, value)
+    return Lake(f"{environment.lake}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def local_lake(tmp_path: Path) -> Lake:
+    """An empty lake in a local folder: quick, and without the stack."""
+    return Lake((tmp_path / "lake").as_uri())
+
+
+def _spark_settings(folder: Path) -> Dict[str, str]:
+    java = f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Dderby.system.home={folder}"
+    return {
+        "spark.driver.extraClassPath": os.pathsep.join(_spark_jars()),
+        "spark.driver.extraJavaOptions": java,
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": str(folder),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.sql.shuffle.partitions": "2",
+        "spark.databricks.delta.snapshotPartitions": "2",
+    }
+
+
+def _spark_jars() -> List[str]:
+    """Of the engine that is installed. Python 3.8 cannot run what fetches them: `make test` hands it their paths."""
+    if sys.version_info >= (3, 11):
+        from millrace.stack.jars import fetch_jars
+
+        return [str(jar) for jar in fetch_jars("spark")]
+    if "MILLRACE_SPARK33_JARS" not in os.environ:
+        pytest.exit("MILLRACE_SPARK33_JARS is not set: run `make test-spark33`", returncode=2)
+    return os.environ["MILLRACE_SPARK33_JARS"].split(os.pathsep)

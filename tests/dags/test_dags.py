@@ -1,0 +1,98 @@
+"""The DAG files, parsed in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.pipelines import pipeline_names
+from jobs.topics import TOPICS
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted(path.name for path in (ROOT / "dags").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "MILLRACE"))}
+    environment |= {"AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+    command = [sys.executable, str(Path(__file__).with_name("parse_dags.py"))]
+    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def dags(parsed: dict[str, Any]) -> dict[str, Any]:
+    return {dag_id: dag for file in parsed["files"].values() for dag_id, dag in file["dags"].items()}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_imports(parsed: dict[str, Any], file: str) -> None:
+    assert parsed["files"][file]["errors"] == {}
+    assert parsed["files"][file]["dags"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_is_parsed_in_under_a_second(parsed: dict[str, Any], file: str) -> None:
+    assert parsed["files"][file]["seconds"] < 1
+
+
+def test_parsing_loads_neither_spark_nor_any_client(parsed: dict[str, Any]) -> None:
+    assert parsed["heavy"] == []
+
+
+def test_parsing_writes_nothing_connects_to_nothing_and_starts_nothing(parsed: dict[str, Any]) -> None:
+    assert parsed["seen"] == []
+
+
+def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
+    declared = {f"archive__{topic}" for topic in TOPICS}
+    declared |= {f"{name}__{layer}" for name in pipeline_names() for layer in ("speed", "batch")}
+    others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks"}
+    assert set(dags) == declared | others
+
+
+@pytest.mark.parametrize("dag_id", ["archive__stock_ticks", "stock_high_low__speed"])
+def test_a_stream_is_one_run_that_is_followed_by_a_teardown(dags: dict[str, Any], dag_id: str) -> None:
+    dag = dags[dag_id]
+    assert (dag["schedule"], dag["max_active_runs"], dag["catchup"]) == ("@once", 1, False)
+    assert dag["tasks"] == {"stream": ["ensure_stopped"], "ensure_stopped": []}
+    assert dag["teardowns"] == ["ensure_stopped"]
+    for line in ("mark the task", "clear the task", "pause the DAG", "After 5 drivers in a row"):
+        assert line in dag["doc"]
+
+
+def test_the_batch_layer_covers_intervals_of_data_step_by_step(dags: dict[str, Any]) -> None:
+    dag = dags["stock_high_low__batch"]
+    assert (dag["timetable"], dag["schedule"]) == ("CronDataIntervalTimetable", "0 2 * * *")
+    assert (dag["max_active_runs"], dag["catchup"]) == (3, False)
+    assert dag["tasks"] == {
+        "intervals": ["interval_run.certify", "interval_run.compare", "interval_run.publish", "interval_run.reprocess"],
+        "interval_run.certify": ["interval_run.publish", "interval_run.reprocess"],
+        "interval_run.reprocess": ["interval_run.compare", "interval_run.publish"],
+        "interval_run.compare": ["interval_run.publish"],
+        "interval_run.publish": [],
+    }
+
+
+def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
+    params = dags["teardown"]["params"]
+    assert (params["delete_data"]["default"], params["confirmation"]["default"]) == (False, "")
+    assert dags["teardown"]["tasks"]["check"] == ["streams"]
+
+
+@pytest.mark.parametrize("dag_id", ["produce_stock_ticks", "replay_stock_ticks", "teardown"])
+def test_every_param_has_a_title_and_a_type(dags: dict[str, Any], dag_id: str) -> None:
+    for schema in dags[dag_id]["params"].values():
+        assert schema["title"]
+        assert schema["type"]

@@ -1,0 +1,92 @@
+"""Small files on the lake behave alike on a local folder and on Azure Storage."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from jobs.lake_files import LakeFiles
+
+pytestmark = pytest.mark.both_engines
+
+needs_stack = pytest.mark.skipif(sys.version_info < (3, 11), reason="the stack runs on Python 3.11")
+ON_AZURE = pytest.param("lake", marks=needs_stack)
+# Hadoop's local file system cannot create a file atomically.
+on_azure_alone = pytest.mark.parametrize("root", [ON_AZURE], indirect=True)
+
+
+@pytest.fixture(params=["local_lake", ON_AZURE])
+def root(request):
+    """A folder that does not exist yet, on either storage."""
+    return request.getfixturevalue(request.param).root
+
+
+@pytest.fixture
+def files(spark):
+    return LakeFiles(spark)
+
+
+def test_a_file_is_what_was_written_last(files, root):
+    uri = f"{root}/deep/folder/note.json"
+    assert files.read(uri) is None
+    assert not files.exists(uri)
+    files.replace(uri, "Zürich \U0001f4a9\n")
+    assert files.read(uri) == "Zürich \U0001f4a9\n"
+    files.replace(uri, "")
+    assert files.read(uri) == ""
+    assert files.exists(uri)
+    files.delete(uri)
+    assert files.read(uri) is None
+    files.delete(uri)
+
+
+def test_appending_creates_and_then_adds(files, root):
+    uri = f"{root}/progress.jsonl"
+    files.append(uri, "1\n")
+    files.append(uri, "2\n")
+    files.append(uri, "ü\n")
+    assert files.read(uri) == "1\n2\nü\n"
+
+
+@on_azure_alone
+def test_a_file_is_created_once_whoever_comes_first(files, root):
+    with ThreadPoolExecutor(8) as pool:
+        for attempt in range(5):
+            uri = f"{root}/{attempt}/lock.json"
+            created = list(pool.map(lambda number: files.create(uri, str(number)), range(8)))  # noqa: B023
+            assert created.count(True) == 1
+            assert files.read(uri) == str(created.index(True))
+
+
+def test_a_file_is_renamed_once_and_never_over_another(files, root):
+    files.create(f"{root}/a", "a")
+    files.create(f"{root}/b", "b")
+    assert not files.rename(f"{root}/a", f"{root}/b")
+    assert files.rename(f"{root}/a", f"{root}/new/folder/a")
+    assert not files.rename(f"{root}/a", f"{root}/other")
+    assert files.read(f"{root}/new/folder/a") == "a"
+    assert files.read(f"{root}/a") is None
+
+
+def test_the_time_of_the_last_write_is_known(files, root):
+    assert files.modified_at(f"{root}/a") is None
+    files.replace(f"{root}/a", "a")
+    assert abs(files.modified_at(f"{root}/a") - datetime.now(timezone.utc)) < timedelta(seconds=30)
+
+
+def test_a_table_is_told_from_a_folder(files, root):
+    files.create(f"{root}/folder/x", "")
+    files.create(f"{root}/table/_delta_log/00000000000000000000.json", "")
+    assert files.is_table(f"{root}/table")
+    assert not files.is_table(f"{root}/folder")
+    assert not files.is_table(f"{root}/nothing")
+    files.create(f"{root}/cleaned/_delta_log/_last_checkpoint", "{}")
+    assert files.is_table(f"{root}/cleaned")
+
+
+def test_a_table_that_is_about_to_be_created_is_none_yet(files, root):
+    files.create(f"{root}/table/_delta_log/.tmp", "")
+    assert not files.is_table(f"{root}/table")

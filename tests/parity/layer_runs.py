@@ -1,0 +1,136 @@
+"""Running the real layers over a topic of a test's own, as drivers do, but one micro-batch at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.archive import start_archive
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.reprocess import reprocess
+from jobs.speed import newest_rows, start_speed
+from jobs.tables import read_table
+from jobs.topics import stock_ticks
+from millrace.environment import Environment
+from millrace.stack.topics import ensure_topic
+from tests.oracle.arrivals import Arrival
+from tests.oracle.high_low import HighLow, Key
+from tests.oracle.ticks import Sent
+
+VERSION = "v1"
+_OFTEN = timedelta(milliseconds=50)
+
+
+class LayerRuns:
+    """`stock_high_low` on a fresh topic and a fresh lake."""
+
+    def __init__(self, spark: SparkSession, environment: Environment, lake: Lake) -> None:
+        topic = dataclasses.replace(stock_ticks, name=f"ticks_{uuid.uuid4().hex[:12]}")
+        ensure_topic(environment, topic.name, topic.partitions)
+        self.pipeline: Pipeline = dataclasses.replace(stock_high_low, topic=topic)
+        self.lake = lake
+        self._spark = spark
+        self._kafka = environment.kafka_bootstrap
+
+    def stream(self, batches: Sequence[Sequence[Arrival]], version: str = VERSION) -> list[Sent]:
+        """Sends the batches, each after the speed layer has processed the one before; what Kafka holds then.
+
+        A speed query of this version starts before them, or goes on where it stopped, and stops after them.
+        """
+        speed = start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN)
+        sent: list[Sent] = []
+        try:
+            for batch in batches:
+                sent += self.produce(batch)
+                speed.processAllAvailable()
+            speed.processAllAvailable()
+        finally:
+            speed.stop()
+        return sent
+
+    def produce(self, arrivals: Iterable[Arrival]) -> list[Sent]:
+        """Sends records to their partitions, in this order; what Kafka acknowledged."""
+        acknowledged: list[Sent] = []
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            assert error is None, error
+            at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+            acknowledged.append(Sent(message.value(), at, message.partition(), message.offset()))
+
+        producer = Producer({"bootstrap.servers": self._kafka, "enable.idempotence": True})
+        for arrival in arrivals:
+            timestamp = int(arrival.timestamp.timestamp() * 1000)
+            producer.produce(
+                self.pipeline.topic.name,
+                arrival.value,
+                partition=arrival.partition,
+                timestamp=timestamp,
+                on_delivery=on_delivery,
+            )
+        assert producer.flush(30) == 0
+        return acknowledged
+
+    def archive(self) -> int:
+        """Archives all that Kafka holds; the raw archive's version."""
+        query = start_archive(self._spark, self.pipeline.topic, self.lake, self._kafka, _OFTEN)
+        try:
+            query.processAllAvailable()
+        finally:
+            query.stop()
+        return DeltaTable(self.lake.raw(self.pipeline.topic.name).removeprefix("file://")).version()
+
+    def reprocess(self, moments: Iterable[datetime], raw_version: int) -> list[dict[str, Any]]:
+        """One run for each interval that holds one of the moments; their results, the oldest interval first."""
+        intervals = sorted({Interval.of(moment, self.pipeline.interval) for moment in moments})
+        return [
+            reprocess(self._spark, self.pipeline, interval, self.lake, f"run-{interval.id}", VERSION, raw_version)
+            for interval in intervals
+        ]
+
+    def speed_log(self, version: str = VERSION) -> DataFrame:
+        log = read_table(self._spark, self.lake.speed(self.pipeline.name))
+        return log.where(F.col("_version") == version)
+
+    def speed_rows(self, version: str = VERSION) -> dict[Key, HighLow]:
+        return by_key(newest_rows(self.speed_log(version), self.pipeline))
+
+    def raw_rows(self) -> DataFrame:
+        return read_table(self._spark, self.lake.raw(self.pipeline.topic.name))
+
+    def checkpoint(self, query: str, version: str = VERSION) -> Path:
+        """The query's checkpoint, on this machine's disk."""
+        return Path(self.lake.checkpoint(query, version).removeprefix("file://"))
+
+    def publish(self, *intervals: Interval) -> None:
+        """Says that these are published; what is served of them does not matter here."""
+        rows = [(self.pipeline.name, interval.id) for interval in intervals]
+        published = self._spark.createDataFrame(rows, "pipeline string, _interval string")
+        published.write.format("delta").mode("append").save(self.lake.published)
+
+    def batch_rows(self) -> dict[Key, HighLow]:
+        return by_key(read_table(self._spark, self.lake.batch(self.pipeline.name)))
+
+
+def by_key(rows: DataFrame) -> dict[Key, HighLow]:
+    """The rows of `stock_high_low` by symbol and start of the window. A key that comes twice fails."""
+    times = [F.unix_micros(name).alias(name) for name in ("window_start", "window_end")]
+    plain = rows.select("symbol", *times, "open", "high", "low", "close", "volume", "count").collect()
+    found = {(row[0], _moment(row[1])): HighLow(_moment(row[2]), *row[3:]) for row in plain}
+    assert len(found) == len(plain)
+    return found
+
+
+def _moment(micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

@@ -1,0 +1,74 @@
+"""`published` names one run per interval, whoever publishes, however often, in whatever order."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.environment import Environment
+from millrace.lake.published import publications, publish
+from tests.plugins.lake.lake_rows import certificate, interval
+
+
+def publish_run(environment: Environment, number: int, run: str, raw_version: int, version: str = "v1") -> bool:
+    return publish(
+        environment,
+        stock_high_low,
+        interval(number),
+        run=run,
+        version=version,
+        certificate=certificate(raw_version),
+        result={"rows_written": 3},
+    )
+
+
+def served(environment: Environment) -> dict[str, str]:
+    return {p.interval.id: p.run for p in publications(environment, stock_high_low)}
+
+
+def test_nothing_is_served_before_the_first_publication(own_lake: Environment) -> None:
+    assert publications(own_lake, stock_high_low) == []
+
+
+def test_a_published_run_comes_back_with_its_certificate(own_lake: Environment) -> None:
+    assert publish_run(own_lake, 0, "r1", raw_version=7)
+    (found,) = publications(own_lake, stock_high_low)
+    assert (found.interval, found.run, found.raw_version) == (interval(0), "r1", 7)
+    assert found.certificate["coverage"] == {"0": 10}
+    assert found.result == {"rows_written": 3}
+
+
+def test_the_same_run_twice_is_published_once(own_lake: Environment) -> None:
+    assert publish_run(own_lake, 0, "r1", raw_version=1)
+    assert not publish_run(own_lake, 0, "r1", raw_version=1)
+    assert served(own_lake) == {interval(0).id: "r1"}
+
+
+def test_a_run_that_read_a_newer_archive_replaces_the_older(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "old", raw_version=1)
+    assert publish_run(own_lake, 0, "new", raw_version=2)
+    assert served(own_lake) == {interval(0).id: "new"}
+
+
+def test_a_run_that_read_an_older_archive_does_not_replace_the_newer(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "new", raw_version=2)
+    assert not publish_run(own_lake, 0, "old", raw_version=1)
+    assert served(own_lake) == {interval(0).id: "new"}
+
+
+def test_another_code_version_replaces_whatever_was_served(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "new", raw_version=2)
+    assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2")
+    assert served(own_lake) == {interval(0).id: "fixed"}
+
+
+def test_many_runs_of_one_interval_at_once_end_in_the_one_that_read_the_newest_archive(own_lake: Environment) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: publish_run(own_lake, 0, f"r{n}", raw_version=n), range(8)))
+    assert served(own_lake) == {interval(0).id: "r7"}
+
+
+def test_many_intervals_published_at_once_are_all_served(own_lake: Environment) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(lambda n: publish_run(own_lake, n, f"r{n}", raw_version=1), range(6)))
+    assert served(own_lake) == {interval(n).id: f"r{n}" for n in range(6)}
