@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -9,6 +10,8 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 __all__ = ["LakeFiles"]
+
+READ_WITHIN_S = 30
 
 
 class LakeFiles:
@@ -32,14 +35,21 @@ class LakeFiles:
         return self.exists(f"{log}/{0:020}.json") or self.exists(f"{log}/_last_checkpoint")
 
     def read(self, uri: str) -> Optional[str]:
-        """The file's text, or None when there is no such file."""
+        """The file's text, or None when there is no such file. Reads again what another driver rewrote meanwhile."""
+        give_up_at = time.monotonic() + READ_WITHIN_S
+        while True:
+            try:
+                return self._read_once(uri)
+            except Py4JJavaError as error:
+                if _is_java(error, "java.io.FileNotFoundException"):
+                    return None
+                if not _is_refused(error) or time.monotonic() > give_up_at:
+                    raise
+
+    def _read_once(self, uri: str) -> str:
         path = self._path(uri)
-        try:
-            stream = self._system(path).open(path)
-        except Py4JJavaError as error:
-            if _is_java(error, "java.io.FileNotFoundException"):
-                return None
-            raise
+        # Azure Storage reads what was opened, by its ETag: a rewrite after the opening is refused with 412.
+        stream = self._system(path).open(path)
         try:
             return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
         finally:

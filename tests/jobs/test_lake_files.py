@@ -52,6 +52,18 @@ def test_appending_creates_and_then_adds(files, root):
 
 
 @on_azure_alone
+def test_a_file_that_is_rewritten_while_it_is_read_is_read_again(files, root):
+    """Azure Storage answers 412 to a reader whose file was rewritten after it had opened it."""
+    uri = f"{root}/lock.json"
+    files.replace(uri, "0")
+    with ThreadPoolExecutor(8) as pool:
+        reads = [pool.submit(files.read, uri) for _ in range(150)]
+        for number in range(40):
+            files.replace(uri, str(number))
+    assert {read.result() for read in reads} <= {"", *map(str, range(40))}
+
+
+@on_azure_alone
 def test_a_file_is_created_once_whoever_comes_first(files, root):
     with ThreadPoolExecutor(8) as pool:
         for attempt in range(5):
