@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import datetime, timezone
 from typing import Any, Optional
 
@@ -67,19 +68,25 @@ class LakeFiles:
         return datetime.fromtimestamp(millis / 1000, timezone.utc)
 
     def create(self, uri: str, text: str) -> bool:
-        """Creates the file if it does not exist. False when it does.
+        """Creates the file, whole or not at all, if it does not exist. False when it does.
 
-        Atomic among all drivers on Azure Storage; Hadoop's local file system looks first and writes then.
+        Of several drivers that create it at once, on Azure Storage, one succeeds; Hadoop's local file system looks
+        first and renames then.
         """
-        path = self._path(uri)
+        path, draft = self._path(uri), self._path(f"{uri}.{uuid.uuid4().hex}")
+        system = self._system(path)
+        if system.exists(path):
+            return False
+        # ABFS looks and then writes without a condition where there is no hierarchical namespace; it renames with one.
+        self._write(system.create(draft, False), text)
         try:
-            self._write(self._system(path).create(path, False), text)
+            return bool(system.rename(draft, path))
         except Py4JJavaError as error:
-            # Of several that create an empty file at once, the last may write: the others' condition fails (412).
-            if _is_java(error, "org.apache.hadoop.fs.FileAlreadyExistsException") or _is_refused(error):
+            if _is_refused(error):
                 return False
             raise
-        return True
+        finally:
+            system.delete(draft, False)
 
     def replace(self, uri: str, text: str) -> None:
         path = self._path(uri)
@@ -90,18 +97,6 @@ class LakeFiles:
         path = self._path(uri)
         system = self._system(path)
         self._write(system.append(path) if system.exists(path) else system.create(path, False), text)
-
-    def rename(self, uri: str, to: str) -> bool:
-        """False when the source is gone or the destination exists: of several callers one succeeds."""
-        path, destination = self._path(uri), self._path(to)
-        system = self._system(path)
-        system.mkdirs(destination.getParent())
-        try:
-            return not system.exists(destination) and bool(system.rename(path, destination))
-        except Py4JJavaError as error:
-            if _is_java(error, "java.io.FileNotFoundException") or _is_refused(error):
-                return False
-            raise
 
     def delete(self, uri: str) -> None:
         path = self._path(uri)

@@ -37,28 +37,28 @@ class QueryLock:
 
     def acquire(self) -> None:
         """Takes the lock. Raises LockHeldError, which names the holder, while another driver's heartbeat is fresh."""
-        for _ in range(3):
-            if self._files.create(self._uri, self._content()):
-                return
-            holder = self._read()
+        place = self._uri
+        while not self._files.create(place, self._content()):
+            holder = self._read(place)
             if holder is None:
                 continue
             if not _is_expired(holder):
                 raise LockHeldError(self._refusal(holder))
-            # Of several drivers that see the same expired lock, one can rename it to this name.
-            self._files.rename(self._uri, f"{self._uri.rpartition('/')[0]}/expired/{holder['holder']}.json")
-        raise LockHeldError(self._refusal(self._read() or {}))
+            # Each holder has one successor: of several drivers that see the same expired lock, one creates this file.
+            place = f"{self._uri.rpartition('/')[0]}/successors/{holder['holder']}.json"
+        if place != self._uri:
+            self._files.replace(self._uri, self._content())
 
     def renew(self) -> None:
         """Heartbeat. Raises LockHeldError when another driver has taken over: this one must stop."""
-        holder = self._read()
+        holder = self._read(self._uri)
         if holder is None or holder["holder"] != self._holder:
             raise LockHeldError(self._refusal(holder or {}))
         self.renewed_at = _now()
         self._files.replace(self._uri, self._content())
 
     def release(self) -> None:
-        holder = self._read()
+        holder = self._read(self._uri)
         if holder is not None and holder["holder"] == self._holder:
             self._files.delete(self._uri)
 
@@ -76,15 +76,15 @@ class QueryLock:
         }
         return json.dumps(content)
 
-    def _read(self) -> Optional[Dict[str, Any]]:
-        text = self._files.read(self._uri)
+    def _read(self, uri: str) -> Optional[Dict[str, Any]]:
+        text = self._files.read(uri)
         if text is None:
             return None
         try:
             found: Dict[str, Any] = json.loads(text)
         except ValueError:
             # Between its creation and its first byte, or cut off there by a crash: held as long as a whole one.
-            written = self._files.modified_at(self._uri)
+            written = self._files.modified_at(uri)
             return None if written is None else _unreadable(written)
         return found
 

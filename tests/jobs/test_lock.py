@@ -85,6 +85,19 @@ def test_an_expired_lock_is_taken_over_by_one(driver, files, uri):
     winner.renew()
 
 
+def test_a_driver_that_died_while_it_took_over_is_followed_by_the_next(driver, files, uri, monkeypatch):
+    left_behind(files, uri)
+    with monkeypatch.context() as crash:
+        crash.setattr(files, "replace", lambda uri, text: pytest.fail("killed here"))
+        with pytest.raises(pytest.fail.Exception):
+            driver("killed").acquire()
+    with pytest.raises(LockHeldError, match="owner 'killed'"):
+        driver("too early").acquire()
+    monkeypatch.setattr(lock, "_is_expired", lambda holder: holder["owner"] in ("old", "killed"))
+    driver("next").acquire()
+    assert json.loads(files.read(uri))["owner"] == "next"
+
+
 def test_a_fresh_lock_from_elsewhere_is_respected(driver, files, uri):
     soon = datetime.now(timezone.utc) + timedelta(seconds=20)
     left_behind(files, uri, expires_at=soon.isoformat())
