@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.decode import decode
@@ -17,7 +17,7 @@ from jobs.topic import Topic
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["start_archive", "to_raw"]
+__all__ = ["event_date", "start_archive", "to_raw"]
 
 
 def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
@@ -35,8 +35,15 @@ def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
         F.current_timestamp().alias("archived_at"),
         "event",
         "error",
-        F.to_date(f"event.{topic.event_time}").alias("event_date"),
+        event_date(topic).alias("event_date"),
+        # Set by jobs.redecode alone.
+        F.lit(None).cast("timestamp").alias("redecoded_at"),
     )
+
+
+def event_date(topic: Topic) -> Column:
+    """The day (UTC) of a row's `event`: the archive's partition. Null for a dead letter."""
+    return F.to_date(f"event.{topic.event_time}")
 
 
 def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str, trigger: timedelta) -> StreamingQuery:

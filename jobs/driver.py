@@ -1,4 +1,4 @@
-"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess …`.
+"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess|redecode …`.
 
 Exit codes: 0 finished, or stopped on request; 1 failed; 2 wrong arguments or declaration; 3 another driver runs the
 query.
@@ -15,9 +15,10 @@ from typing import List, Optional
 from jobs.archive import start_archive
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
-from jobs.lake import Lake, archive_query, batch_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query
 from jobs.lake_files import LakeFiles
 from jobs.pipelines import find_pipeline
+from jobs.redecode import redecode
 from jobs.reprocess import reprocess
 from jobs.session import start_session, stop_session
 from jobs.speed import start_speed
@@ -46,7 +47,14 @@ def run_archive(options: argparse.Namespace) -> None:
     spark = start_session(query)
     lake = Lake(options.lake)
     trigger = timedelta(seconds=options.trigger_s)
-    run_stream(spark, query, options.owner, lake, lambda: start_archive(spark, topic, lake, options.bootstrap, trigger))
+    run_stream(
+        spark,
+        query,
+        RAW_VERSION,
+        options.owner,
+        lake,
+        lambda: start_archive(spark, topic, lake, options.bootstrap, trigger),
+    )
 
 
 def run_speed(options: argparse.Namespace) -> None:
@@ -58,6 +66,7 @@ def run_speed(options: argparse.Namespace) -> None:
     run_stream(
         spark,
         query,
+        options.version,
         options.owner,
         lake,
         lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger),
@@ -70,8 +79,20 @@ def run_reprocess(options: argparse.Namespace) -> None:
     spark = start_session(batch_query(pipeline.name))
     lake = Lake(options.lake)
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version)
-    result = {"run": options.run_id, "interval": interval.id, "version": options.version, **result}
-    LakeFiles(spark).replace(lake.run_result(pipeline.name, options.run_id), json.dumps(result))
+    about = {"run": options.run_id, "interval": interval.id, "version": options.version}
+    result = {**about, "raw_version": options.raw_version, **result}
+    for uri in (lake.run_result(pipeline.name, options.run_id), lake.newest_result(pipeline.name, interval.id)):
+        LakeFiles(spark).replace(uri, json.dumps(result))
+    print(f"millrace: {json.dumps(result)}", flush=True)
+
+
+def run_redecode(options: argparse.Namespace) -> None:
+    topic = find_topic(options.topic)
+    query = redecode_query(topic.name)
+    spark = start_session(query)
+    lake = Lake(options.lake)
+    result = {"run": options.run_id, "topic": topic.name, **redecode(spark, topic, lake, options.run_id)}
+    LakeFiles(spark).replace(lake.run_result(query, options.run_id), json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
 
 
@@ -79,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="driver.py", description=__doc__)
     jobs = parser.add_subparsers(dest="job", required=True)
     archive = jobs.add_parser("archive", help="archive a topic")
-    archive.add_argument("--topic", required=True)
+    again = jobs.add_parser("redecode", help="decode a topic's dead letters again")
+    for job in (archive, again):
+        job.add_argument("--topic", required=True)
     speed = jobs.add_parser("speed", help="run a pipeline's speed layer")
     batch = jobs.add_parser("reprocess", help="reprocess one interval from the raw archive")
     for job in (speed, batch):
@@ -90,9 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         job.add_argument("--owner", required=True, help="who runs this driver: unique per submission")
         job.add_argument("--trigger-s", type=float, default=trigger_s, help="seconds from micro-batch to micro-batch")
     batch.add_argument("--interval", required=True, help="the interval's start, such as 20261120T000000Z")
-    batch.add_argument("--run", dest="run_id", required=True, help="unique name of this run")
+    for job in (batch, again):
+        job.add_argument("--run", dest="run_id", required=True, help="unique name of this run")
     batch.add_argument("--raw-version", type=int, required=True, help="the raw archive's version to read")
-    for job, run in ((archive, run_archive), (speed, run_speed), (batch, run_reprocess)):
+    runs = ((archive, run_archive), (speed, run_speed), (batch, run_reprocess), (again, run_redecode))
+    for job, run in runs:
         job.add_argument("--lake", required=True, help="URI of the lake's root")
         job.set_defaults(run=run)
     return parser

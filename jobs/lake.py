@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "speed_query"]
+__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query"]
 
 # The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
 RAW_VERSION = "1"
@@ -25,6 +25,11 @@ def batch_query(pipeline: str) -> str:
     return f"{pipeline}__batch"
 
 
+def redecode_query(topic: str) -> str:
+    """Name of a topic's redecodes: also their lock and the folder of their results."""
+    return f"redecode__{topic}"
+
+
 @dataclass(frozen=True)
 class Lake:
     """Paths below the lake's root, as URIs. With an empty root: paths relative to it."""
@@ -37,6 +42,9 @@ class Lake:
 
     def raw(self, topic: str) -> str:
         return self._join("raw", topic)
+
+    def ledger(self, topic: str) -> str:
+        return self._join("ledger", topic)
 
     def speed(self, pipeline: str) -> str:
         return self._join("speed", pipeline)
@@ -53,8 +61,15 @@ class Lake:
     def stop_request(self, query: str) -> str:
         return self._join("control", query, "stop.json")
 
+    def progress_folder(self, query: str) -> str:
+        return self._join("progress", query)
+
     def progress(self, query: str, date: str) -> str:
         return self._join("progress", query, f"{date}.jsonl")
+
+    def newest_result(self, pipeline: str, interval: str) -> str:
+        """What the newest run of an interval wrote, published or not."""
+        return self._join("runs", pipeline, "newest", f"{interval}.json")
 
     def run_result(self, pipeline: str, run: str) -> str:
         return self._join("runs", pipeline, f"{run}.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime, timezone
-from typing import Any, Optional
+from typing import Any, Callable, List, Optional
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -21,6 +21,7 @@ class LakeFiles:
     def __init__(self, spark: SparkSession) -> None:
         # The gateway is how PySpark itself reaches the JVM; Spark has no public Python API for Hadoop's FileSystem.
         self._jvm: Any = spark.sparkContext._jvm
+        self._gateway: Any = spark.sparkContext._gateway
         self._conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def exists(self, uri: str) -> bool:
@@ -37,24 +38,25 @@ class LakeFiles:
 
     def read(self, uri: str) -> Optional[str]:
         """The file's text, or None when there is no such file. Reads again what another driver rewrote meanwhile."""
-        give_up_at = time.monotonic() + READ_WITHIN_S
-        while True:
-            try:
-                return self._read_once(uri)
-            except Py4JJavaError as error:
-                if _is_java(error, "java.io.FileNotFoundException"):
-                    return None
-                if not _is_refused(error) or time.monotonic() > give_up_at:
-                    raise
+        return self._read_again(lambda: self._read_whole(uri))
 
-    def _read_once(self, uri: str) -> str:
+    def read_head(self, uri: str, size: int) -> str:
+        """The file's first `size` bytes, wherever in a line they end; empty when there is no such file."""
+        return self._read_again(lambda: self._read_part(uri, size, from_end=False)) or ""
+
+    def read_tail(self, uri: str, size: int) -> str:
+        """The file's last `size` bytes, wherever in a line they begin; empty when there is no such file."""
+        return self._read_again(lambda: self._read_part(uri, size, from_end=True)) or ""
+
+    def names(self, uri: str) -> List[str]:
+        """Names in a folder; none when there is no such folder."""
         path = self._path(uri)
-        # Azure Storage reads what was opened, by its ETag: a rewrite after the opening is refused with 412.
-        stream = self._system(path).open(path)
         try:
-            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-        finally:
-            stream.close()
+            return [str(status.getPath().getName()) for status in self._system(path).listStatus(path)]
+        except Py4JJavaError as error:
+            if _is_java(error, "java.io.FileNotFoundException"):
+                return []
+            raise
 
     def modified_at(self, uri: str) -> Optional[datetime]:
         """When the file was last written, by the storage's clock, or None when there is no such file."""
@@ -101,6 +103,39 @@ class LakeFiles:
     def delete(self, uri: str) -> None:
         path = self._path(uri)
         self._system(path).delete(path, False)
+
+    def _read_again(self, read: Callable[[], str]) -> Optional[str]:
+        give_up_at = time.monotonic() + READ_WITHIN_S
+        while True:
+            try:
+                return read()
+            except Py4JJavaError as error:
+                if _is_java(error, "java.io.FileNotFoundException"):
+                    return None
+                # Azure Storage reads what was opened, by its ETag: a rewrite after the opening is refused with 412.
+                if not _is_refused(error) or time.monotonic() > give_up_at:
+                    raise
+
+    def _read_whole(self, uri: str) -> str:
+        path = self._path(uri)
+        stream = self._system(path).open(path)
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def _read_part(self, uri: str, size: int, from_end: bool) -> str:
+        path = self._path(uri)
+        system = self._system(path)
+        stream = system.open(path)
+        try:
+            if from_end:
+                stream.seek(max(0, system.getFileStatus(path).getLen() - size))
+            part = self._gateway.new_array(self._jvm.byte, size)
+            read = self._jvm.org.apache.commons.io.IOUtils.read(stream, part)
+            return str(self._jvm.java.lang.String(part, 0, read, "UTF-8"))
+        finally:
+            stream.close()
 
     def _path(self, uri: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(uri)

@@ -8,9 +8,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.errors import UsageError
+from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 
-__all__ = ["interval_of", "transform_events"]
+__all__ = ["interval_of", "interval_rows", "transform_events"]
 
 
 def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -32,6 +33,12 @@ def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
                 f" {', '.join(rows.columns)}); key and row_time must be among them: change either"
             )
     return rows
+
+
+def interval_rows(events: DataFrame, pipeline: Pipeline, interval: Interval) -> DataFrame:
+    """What the transformation makes of an interval's events, with `_interval`: the rows that belong to it."""
+    rows = transform_events(events, pipeline).withColumn("_interval", interval_of(pipeline))
+    return rows.where(F.col("_interval") == interval.id)
 
 
 def interval_of(pipeline: Pipeline) -> Column:

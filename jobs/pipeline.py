@@ -25,7 +25,8 @@ class Pipeline:
     `_partition`, `_offset`; its output must hold the `key` columns (unique per row) and `row_time`, the timestamp
     that places a row in its interval. `watermark` bounds how late the speed layer accepts events. `interval` is what
     one batch run covers: whole windows, and it divides a day or is whole days. `float_tolerance` is relative, for
-    parity of floating point columns; all others compare exactly. Raise `revision` to rebuild the speed layer from a
+    parity of floating point columns; all others compare exactly. A run with more than `max_unexplained` differences
+    between the layers that have no known cause is not published. Raise `revision` to rebuild the speed layer from a
     new checkpoint without a change of code.
     """
 
@@ -38,6 +39,7 @@ class Pipeline:
     watermark: timedelta
     interval: timedelta = _DAY
     float_tolerance: float = 1e-9
+    max_unexplained: int = 0
     revision: int = 1
 
     @property
@@ -64,6 +66,8 @@ class Pipeline:
         self._check_interval()
         if not 0 <= self.float_tolerance < 1:
             self._refuse("float_tolerance", self.float_tolerance, "is outside [0, 1)", "use a relative tolerance")
+        if self.max_unexplained < 0:
+            self._refuse("max_unexplained", self.max_unexplained, "is below 0", "use 0, or the number you accept")
 
     def _check_interval(self) -> None:
         if self.interval % timedelta(seconds=1):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Tuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.interval import Interval
 from jobs.lake import Lake
-from jobs.lake_files import LakeFiles
-from jobs.layers import interval_of, transform_events
-from jobs.parity import compare
+from jobs.layers import interval_rows
 from jobs.pipeline import Pipeline
-from jobs.speed import newest_rows
+from jobs.speed_parity import speed_parity
 from jobs.tables import ensure_table, read_table
 
 __all__ = ["read_events", "reprocess"]
@@ -26,13 +24,12 @@ def reprocess(
     """Writes the interval's rows to `batch/<pipeline>` under `run` and compares them with the speed layer's.
 
     Publishes nothing: rows of a run are invisible until `published` names it. The same run twice writes once. Returns
-    counts (`rows_read`, `dead_letters`, `rows_written`) and `parity` (None when there is no speed layer to compare).
-    `dead_letters` are those whose Kafka timestamp lies in the interval.
+    counts (`rows_read`, `dead_letters`, `rows_written`), and `parity` and `late` (see `jobs.speed_parity`; None when
+    there is no speed layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval.
     """
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
-    rows = transform_events(events, pipeline).withColumn("_interval", interval_of(pipeline))
-    rows = rows.where(F.col("_interval") == interval.id).withColumn("_run", F.lit(run))
+    rows = interval_rows(events, pipeline, interval).withColumn("_run", F.lit(run))
     ensure_table(spark, rows.schema, lake.batch(pipeline.name), ["_interval", "_run"])
     (
         rows.write.format("delta")
@@ -44,11 +41,12 @@ def reprocess(
     )
     written = read_table(spark, lake.batch(pipeline.name))
     written = written.where((F.col("_interval") == interval.id) & (F.col("_run") == run))
+    rows_read, offsets = _count(events)
     return {
-        "rows_read": events.count(),
+        "rows_read": rows_read,
         "dead_letters": _dead_letters(raw, interval),
         "rows_written": written.count(),
-        "parity": _parity(spark, written, pipeline, interval, lake, version),
+        **speed_parity(spark, pipeline, interval, lake, version, events, offsets, written),
     }
 
 
@@ -58,19 +56,15 @@ def read_events(raw: DataFrame, pipeline: Pipeline, interval: Interval) -> DataF
     last_day = (interval.end - timedelta(microseconds=1)).date()
     in_days = F.col("event_date").between(F.lit(interval.start.date()), F.lit(last_day))
     inside = (event_time >= F.lit(interval.start)) & (event_time < F.lit(interval.end))
-    return raw.where(in_days & inside).select("event", "partition", "offset")
+    return raw.where(in_days & inside).select("event", "partition", "offset", "redecoded_at")
+
+
+def _count(events: DataFrame) -> Tuple[int, Dict[int, Tuple[int, int]]]:
+    """How many, and the first and last offset of each partition."""
+    found = events.groupBy("partition").agg(F.count("*").alias("n"), F.min("offset"), F.max("offset")).collect()
+    return sum(row["n"] for row in found), {row["partition"]: (row[2], row[3]) for row in found}
 
 
 def _dead_letters(raw: DataFrame, interval: Interval) -> int:
     arrived = (F.col("timestamp") >= F.lit(interval.start)) & (F.col("timestamp") < F.lit(interval.end))
     return raw.where(F.col("event_date").isNull() & arrived).count()
-
-
-def _parity(
-    spark: SparkSession, written: DataFrame, pipeline: Pipeline, interval: Interval, lake: Lake, version: str
-) -> Optional[Dict[str, Any]]:
-    uri = lake.speed(pipeline.name)
-    if not LakeFiles(spark).is_table(uri):
-        return None
-    of_version = (F.col("_interval") == interval.id) & (F.col("_version") == version)
-    return compare(written, newest_rows(read_table(spark, uri).where(of_version), pipeline), pipeline)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Dict
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from jobs.checkpoint import Checkpoint
 from jobs.decode import decode
 from jobs.errors import UsageError
 from jobs.interval import Interval
@@ -51,7 +52,7 @@ def start_speed(
         .outputMode("update")
         .option("checkpointLocation", checkpoint)
         .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
-        .foreachBatch(UpdateLog(files, checkpoint, uri, version).append)
+        .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)
         .start()
     )
 

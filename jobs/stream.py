@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 from pyspark.sql import SparkSession
 
+from jobs.checkpoint import Checkpoint
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.lock import HEARTBEAT, QueryLock
@@ -22,8 +23,12 @@ __all__ = ["run_stream"]
 _GRACE = timedelta(seconds=60)
 
 
-def run_stream(spark: SparkSession, query: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]) -> None:
+def run_stream(
+    spark: SparkSession, query: str, version: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]
+) -> None:
     """Runs a query until a stop is requested for this owner. Holds the query's lock meanwhile.
+
+    `version` is that of its checkpoint: see `jobs.lake.Lake.checkpoint`.
 
     Raises LockHeldError when another driver runs the query, and the query's own exception when it fails.
     """
@@ -31,8 +36,9 @@ def run_stream(spark: SparkSession, query: str, owner: str, lake: Lake, start: C
     lock = QueryLock(files, lake.lock(query), query, owner)
     lock.acquire()
     try:
+        journal = ProgressJournal(files, lake, query, Checkpoint(files, lake.checkpoint(query, version)))
+        journal.recover()
         running = start()
-        journal = ProgressJournal(files, lake, query)
         print(f"millrace: query {query} runs: id {running.id}", flush=True)
         while not running.awaitTermination(1):
             if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:

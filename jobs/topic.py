@@ -53,6 +53,10 @@ class Topic:
 
     A record is a dead letter when its event time is more than `max_ahead` after or more than `max_age` before the
     record's Kafka timestamp, or when its value is longer than `max_value_bytes`.
+
+    `allowed_lateness` is how long after an interval's end its records may still arrive: from then on, what Kafka holds
+    is all of the interval, and a run that read it all may be published as complete. Zero: nothing comes late. It
+    decides when an interval is certified, not what its answers are. What arrives later still is pending late.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Topic:
     max_ahead: timedelta = timedelta(days=1)
     max_age: timedelta = timedelta(days=400)
     max_value_bytes: int = 512 * 1024
+    allowed_lateness: timedelta = timedelta(hours=1)
 
     def __post_init__(self) -> None:
         thing = f"topic {self.name!r}"
@@ -82,7 +87,14 @@ class Topic:
         for field in ("partitions", "max_value_bytes"):
             if getattr(self, field) < 1:
                 raise DeclarationError(thing, field, getattr(self, field), "is below 1", "use 1 or more")
+        self._check_times(thing)
+
+    def _check_times(self, thing: str) -> None:
         for field in ("max_ahead", "max_age"):
             value = getattr(self, field)
             if value <= timedelta(0) or value % timedelta(seconds=1):
                 raise DeclarationError(thing, field, str(value), "is not a positive number of seconds", "change it")
+        lateness = self.allowed_lateness
+        if lateness < timedelta(0) or lateness % timedelta(seconds=1):
+            rule = "is negative or no whole number of seconds"
+            raise DeclarationError(thing, "allowed_lateness", str(lateness), rule, "use zero or whole seconds")

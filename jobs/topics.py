@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Dict
 
 from jobs.errors import UsageError
@@ -18,6 +19,7 @@ stock_ticks = Topic(
         Field("volume", "long"),
     ),
     event_time="event_time",
+    allowed_lateness=timedelta(minutes=10),  # twice what a producer's late price is late at most by default
 )
 
 TOPICS: Dict[str, Topic] = {topic.name: topic for topic in (stock_ticks,)}

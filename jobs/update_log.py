@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.lake_files import LakeFiles
+from jobs.checkpoint import Checkpoint
 
 __all__ = ["UpdateLog"]
 
@@ -16,8 +15,7 @@ __all__ = ["UpdateLog"]
 class UpdateLog:
     """What a speed query does with each micro-batch: one append to `speed/<pipeline>`, with Delta's transaction ids."""
 
-    def __init__(self, files: LakeFiles, checkpoint: str, uri: str, version: str) -> None:
-        self._files = files
+    def __init__(self, checkpoint: Checkpoint, uri: str, version: str) -> None:
         self._checkpoint = checkpoint
         self._uri = uri
         self._version = version
@@ -52,6 +50,5 @@ class UpdateLog:
 
     @cached_property
     def _query_id(self) -> str:
-        """The id that the checkpoint gives the query for life: what makes a replayed micro-batch recognisable."""
-        text = self._files.read(f"{self._checkpoint}/metadata")
-        return str(json.loads(text or "{}")["id"])
+        """What makes a replayed micro-batch recognisable."""
+        return str(self._checkpoint.query_id())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
@@ -29,6 +30,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("spark")
+
+# They tell of every request, and once a test has set Airflow's logging up, to a stream that pytest has closed.
+for chatty in ("azure", "py4j"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:

@@ -38,6 +38,7 @@ def tick(text, price, symbol="A"):
     return f'{{"symbol":"{symbol}","event_time":"2026-11-{text}Z","price":{price},"volume":1}}'.encode()
 
 
+NO_SPEED = {"parity": None, "late": None}
 VALUES = [
     tick("20T00:00:00", 5),
     tick("20T00:00:59.999999", 7),
@@ -82,7 +83,7 @@ FRIDAYS = [("A", "20 00:00", "5.0000", "7.0000", 2), ("A", "20 23:59", "9.0000",
 
 
 def test_an_interval_has_its_own_events_and_counts_what_it_read(spark, local_lake, run):
-    assert run("r1") == {"rows_read": 3, "dead_letters": 2, "rows_written": 2, "parity": None}
+    assert run("r1") == {"rows_read": 3, "dead_letters": 2, "rows_written": 2, **NO_SPEED}
     rows = read_table(spark, local_lake.batch("stock_high_low"))
     assert prices(rows) == FRIDAYS
     assert {(row["_interval"], row["_run"]) for row in rows.collect()} == {(FRIDAY.id, "r1")}
@@ -99,7 +100,7 @@ def test_the_same_run_twice_writes_once_and_another_run_stands_beside_it(spark, 
 
 def test_an_interval_without_events_has_no_rows(run):
     empty = SATURDAY.following()
-    assert run("r1", empty) == {"rows_read": 0, "dead_letters": 0, "rows_written": 0, "parity": None}
+    assert run("r1", empty) == {"rows_read": 0, "dead_letters": 0, "rows_written": 0, **NO_SPEED}
 
 
 def test_runs_at_the_same_time_do_not_disturb_each_other(spark, local_lake, run):
@@ -155,7 +156,11 @@ def test_the_newest_update_of_each_key_counts(spark, local_lake, speed):
 
 def test_a_run_is_compared_with_what_the_speed_layer_of_its_version_says(speed, run):
     speed(speed_row(24 * 60 - 1, "9", 0), speed_row(5, "1", 0), speed_row(0, "1", 0, version="v0"))
-    parity = run("r1")["parity"]
+    result = run("r1")
+    parity = result["parity"]
+    # Without a checkpoint nothing is known of what it read; v0 had answers.
+    assert parity["causes"] == {"other code version": 1, "unexplained": 1}
+    assert result["late"] == {"events": 0, "windows": []}
     assert {name: parity[name] for name in ("equal", "different", "only_batch", "only_speed")} == {
         "equal": 1,
         "different": 0,
@@ -167,15 +172,12 @@ def test_a_run_is_compared_with_what_the_speed_layer_of_its_version_says(speed, 
 @pytest.fixture
 def publish(spark, local_lake):
     """Serves a run: one commit."""
-    ensure_table(
-        spark,
-        spark.createDataFrame([], "pipeline string, _interval string, run string").schema,
-        local_lake.published,
-        ["pipeline", "_interval"],
-    )
+    columns = "pipeline string, _interval string, run string, certificate string"
+    schema = spark.createDataFrame([], columns).schema
+    ensure_table(spark, schema, local_lake.published, ["pipeline", "_interval"])
 
-    def serve(run, interval=FRIDAY, pipeline="stock_high_low"):
-        row = spark.createDataFrame([(pipeline, interval.id, run)], "pipeline string, _interval string, run string")
+    def serve(run, interval=FRIDAY, pipeline="stock_high_low", certificate="{}"):
+        row = spark.createDataFrame([(pipeline, interval.id, run, certificate)], columns)
         where = f"pipeline = '{pipeline}' AND _interval = '{interval.id}'"
         row.write.format("delta").mode("overwrite").option("replaceWhere", where).save(local_lake.published)
 
@@ -210,6 +212,22 @@ def test_published_intervals_come_from_batch_and_all_others_from_speed(spark, lo
         ("21 00:00", "4.0000", "speed"),
     ]
     assert served(spark.table("stock_high_low")) == served(now)
+
+
+def test_rows_of_an_interval_that_was_published_as_partial_are_marked(spark, local_lake, run, speed, publish):
+    speed(speed_row(0, "4", 0, interval=SATURDAY))
+    run("r1")
+    run("r2", SATURDAY)
+    publish("r1", certificate='{"partial": ["the archive is behind Kafka"]}')
+
+    def marks():
+        rows = serving_view(spark, stock_high_low, local_lake, "v1").collect()
+        return {(row["_interval"], row["_layer"], row["_partial"]) for row in rows}
+
+    assert marks() == {(FRIDAY.id, "batch", True), (SATURDAY.id, "speed", False)}
+    publish("r1", certificate='{"partial": []}')
+    publish("r2", SATURDAY)
+    assert marks() == {(FRIDAY.id, "batch", False), (SATURDAY.id, "batch", False)}
 
 
 def test_a_view_is_a_snapshot_whatever_is_published_meanwhile(spark, local_lake, run, speed, publish):

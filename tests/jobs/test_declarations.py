@@ -80,6 +80,16 @@ def test_an_interval_may_divide_a_day_or_be_days(hours):
             timedelta(seconds=0.5),
             "max_ahead '0:00:00.500000' is not a positive number of seconds; change it",
         ),
+        (
+            "allowed_lateness",
+            timedelta(seconds=-1),
+            "allowed_lateness '-1 day, 23:59:59' is negative or no whole number of seconds; use zero or whole seconds",
+        ),
+        (
+            "allowed_lateness",
+            timedelta(seconds=1.5),
+            "allowed_lateness '0:00:01.500000' is negative or no whole number of seconds; use zero or whole seconds",
+        ),
     ],
 )
 def test_a_topic_refuses(field, value, complaint):
@@ -87,6 +97,10 @@ def test_a_topic_refuses(field, value, complaint):
         dataclasses.replace(stock_ticks, **{field: value})
     name = value if field == "name" else "stock_ticks"
     assert str(refused.value) == f"topic {name!r}: {complaint}"
+
+
+def test_a_topic_may_allow_no_lateness():
+    assert dataclasses.replace(stock_ticks, allowed_lateness=timedelta(0)).allowed_lateness == timedelta(0)
 
 
 def test_a_topic_refuses_a_field_twice_and_an_optional_event_time():

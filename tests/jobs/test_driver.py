@@ -28,6 +28,10 @@ RUN = ["--lake", "file:/nowhere", "--run", "r", "--version", "v", "--raw-version
             ["reprocess", "--pipeline", "stock_high_low", "--interval", "20261120T010000Z", *RUN],
             "millrace: interval '20261120T010000Z' does not start an interval of 1 day, 0:00:00; use 20261120T000000Z",
         ),
+        (
+            ["redecode", "--topic", "ticks", "--run", "r", "--lake", "file:/nowhere"],
+            "millrace: topic 'ticks' is not declared in jobs/topics.py; known: ",
+        ),
         (["archive", "--topic", "stock_ticks"], "driver.py archive: error: the following arguments are required"),
         ([], "driver.py: error: the following arguments are required: job"),
     ],

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from pyspark.sql import functions as F
 
-from jobs.parity import LISTED_KEYS, compare
+from jobs.parity import LISTED, compare
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 
 pytestmark = pytest.mark.both_engines
@@ -17,9 +18,9 @@ SCHEMA = "symbol string, hour int, price decimal(18,4), ratio double, note strin
 
 @pytest.fixture
 def outcome(spark):
-    def compared(batch, speed, pipeline=PIPELINE):
+    def compared(batch, speed, **options):
         frames = [spark.createDataFrame([(*row, "i") for row in rows], SCHEMA) for rows in (batch, speed)]
-        return compare(*frames, pipeline)
+        return compare(*frames, PIPELINE, **options)
 
     return compared
 
@@ -32,17 +33,22 @@ def counts(equal=0, different=0, only_batch=0, only_speed=0):
     return {"equal": equal, "different": different, "only_batch": only_batch, "only_speed": only_speed}
 
 
+def told(outcome, batch, speed):
+    return {"outcome": outcome, "cause": "unexplained", "batch": batch, "speed": speed}
+
+
 def test_every_key_has_one_outcome_and_the_differing_are_listed(outcome):
     found = outcome(
         [row("A", 1), row("A", 2, note="x"), row("B", 1)],
         [row("A", 1), row("A", 2, note="y"), row("C", 1)],
     )
-    assert found.pop("differing_keys") == [
-        {"symbol": "A", "hour": 2, "outcome": "different"},
-        {"symbol": "B", "hour": 1, "outcome": "only_batch"},
-        {"symbol": "C", "hour": 1, "outcome": "only_speed"},
+    values = {"price": None, "ratio": 1.0, "note": "x"}
+    assert found.pop("differences") == [
+        {"key": {"symbol": "B", "hour": 1}, **told("only_batch", values, None)},
+        {"key": {"symbol": "C", "hour": 1}, **told("only_speed", None, values)},
+        {"key": {"symbol": "A", "hour": 2}, **told("different", values, {**values, "note": "y"})},
     ]
-    assert found == counts(equal=1, different=1, only_batch=1, only_speed=1)
+    assert found == {**counts(equal=1, different=1, only_batch=1, only_speed=1), "causes": {"unexplained": 3}}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +90,24 @@ def test_a_null_in_a_key_is_a_key_like_any_other(outcome):
 def test_of_many_differing_keys_the_first_are_listed(outcome):
     found = outcome([row("A", hour) for hour in range(50)], [])
     assert found["only_batch"] == 50
-    assert [key["hour"] for key in found["differing_keys"]] == list(range(LISTED_KEYS))
+    assert [difference["key"]["hour"] for difference in found["differences"]] == list(range(LISTED))
+
+
+def test_great_differences_come_before_small_ones(outcome):
+    found = outcome(
+        [row(hour=1, ratio=100.0), row(hour=2, ratio=100.0)], [row(hour=1, ratio=99.0), row(hour=2, ratio=50.0)]
+    )
+    assert [difference["key"]["hour"] for difference in found["differences"]] == [2, 1]
+
+
+def test_what_has_a_known_cause_comes_after_what_has_none(outcome):
+    def causes(differing):
+        return differing.withColumn("cause", F.when(F.col("symbol") == "A", "late").otherwise("unexplained"))
+
+    found = outcome([row("A", 1), row("B", 2)], [], find_causes=causes)
+    assert found["causes"] == {"late": 1, "unexplained": 1}
+    assert [difference["cause"] for difference in found["differences"]] == ["unexplained", "late"]
 
 
 def test_nothing_equals_nothing(outcome):
-    assert outcome([], []) == {**counts(), "differing_keys": []}
+    assert outcome([], []) == {**counts(), "causes": {}, "differences": []}

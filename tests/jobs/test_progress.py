@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from jobs.checkpoint import Checkpoint
+from jobs.journal import whole_lines
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.progress import ProgressJournal, journal_line
@@ -31,7 +31,7 @@ REPORT = {
 
 
 def test_a_line_says_which_offsets_under_which_watermark():
-    assert json.loads(journal_line(REPORT)) == {
+    assert journal_line(REPORT, "2026-11-20T23:49:00.000Z") == {
         "batch_id": 7,
         "query_id": "q",
         "timestamp": "2026-11-20T23:59:59.999Z",
@@ -40,6 +40,7 @@ def test_a_line_says_which_offsets_under_which_watermark():
         "end_offsets": {"ticks": {"0": 8}},
         "latest_offsets": {"ticks": {"0": 9}},
         "watermark": "2026-11-20T23:50:00.000Z",
+        "late_watermark": "2026-11-20T23:49:00.000Z",
         "late_rows": 3,
         "duration_ms": {"addBatch": 12},
     }
@@ -47,12 +48,14 @@ def test_a_line_says_which_offsets_under_which_watermark():
 
 def test_a_query_without_watermark_or_state_has_none_of_them():
     bare = {key: value for key, value in REPORT.items() if key not in ("eventTime", "stateOperators")}
-    line = json.loads(journal_line(bare))
+    line = journal_line(bare, None)
     assert (line["watermark"], line["late_rows"]) == (None, 0)
 
 
 def test_every_micro_batch_of_a_real_query_has_one_line(spark, local_lake, tmp_path):
-    journal = ProgressJournal(LakeFiles(spark), local_lake, "counted")
+    files = LakeFiles(spark)
+    checkpoint = Checkpoint(files, (tmp_path / "checkpoint").as_uri())
+    journal = ProgressJournal(files, local_lake, "counted", checkpoint)
     source = tmp_path / "source"
     source.mkdir()
     query = (
@@ -78,4 +81,4 @@ def test_every_micro_batch_of_a_real_query_has_one_line(spark, local_lake, tmp_p
 
 def _lines(lake: Lake, tmp_path):
     folder = tmp_path / "lake" / "progress" / "counted"
-    return [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    return [line for file in sorted(folder.glob("*.jsonl")) for line in whole_lines(file.read_text())]

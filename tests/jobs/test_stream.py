@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from jobs.errors import LockHeldError
+from jobs.journal import whole_lines
 from jobs.lake_files import LakeFiles
 from jobs.stream import run_stream
 
@@ -30,7 +31,7 @@ class Driver:
 
     def _run(self, spark, lake, owner):
         try:
-            run_stream(spark, QUERY, owner, lake, self._start)
+            run_stream(spark, QUERY, "v1", owner, lake, self._start)
         except Exception as error:  # noqa: BLE001 - handed to the test
             self.error = error
         self.runs.set()
@@ -83,7 +84,7 @@ def test_a_request_to_its_owner_stops_it_and_frees_the_lock(drive, files, local_
     assert files.read(local_lake.lock(QUERY)) is None
     assert files.read(local_lake.stop_request(QUERY)), "the request is left for whoever made it"
     (journal,) = (tmp_path / "lake" / "progress" / QUERY).glob("*.jsonl")
-    assert [json.loads(line)["rows"] for line in journal.read_text().splitlines()] == [1]
+    assert [line["rows"] for line in whole_lines(journal.read_text())] == [1]
 
 
 def test_requests_to_others_and_of_before_its_time_leave_it_running(drive, files, local_lake):

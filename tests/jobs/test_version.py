@@ -84,7 +84,13 @@ def test_what_decides_the_answers_matters(change):
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "other"}, {"float_tolerance": 0.5}, {"topic": dataclasses.replace(stock_ticks, partitions=9)}]
+    "change",
+    [
+        {"name": "other"},
+        {"float_tolerance": 0.5},
+        {"topic": dataclasses.replace(stock_ticks, partitions=9)},
+        {"topic": dataclasses.replace(stock_ticks, allowed_lateness=timedelta(hours=5))},
+    ],
 )
 def test_what_does_not_decide_the_answers_does_not_matter(change):
     assert fingerprint(dataclasses.replace(stock_high_low, **change)) == fingerprint(stock_high_low)

@@ -15,10 +15,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.archive import start_archive
+from jobs.checkpoint import Checkpoint
 from jobs.interval import Interval
-from jobs.lake import Lake
+from jobs.lake import Lake, speed_query
+from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.progress import ProgressJournal
 from jobs.reprocess import reprocess
 from jobs.speed import newest_rows, start_speed
 from jobs.tables import read_table
@@ -42,13 +45,20 @@ class LayerRuns:
         self.pipeline: Pipeline = dataclasses.replace(stock_high_low, topic=topic)
         self.lake = lake
         self._spark = spark
+        self._environment = environment
         self._kafka = environment.kafka_bootstrap
 
-    def stream(self, batches: Sequence[Sequence[Arrival]], version: str = VERSION) -> list[Sent]:
+    def stream(
+        self, batches: Sequence[Sequence[Arrival]], version: str = VERSION, journaled: bool = True
+    ) -> list[Sent]:
         """Sends the batches, each after the speed layer has processed the one before; what Kafka holds then.
 
         A speed query of this version starts before them, or goes on where it stopped, and stops after them.
+        Not `journaled`: as a driver leaves it that is killed before it writes its journal.
         """
+        files, query = LakeFiles(self._spark), speed_query(self.pipeline.name)
+        journal = ProgressJournal(files, self.lake, query, Checkpoint(files, self.lake.checkpoint(query, version)))
+        journal.recover()
         speed = start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN)
         sent: list[Sent] = []
         try:
@@ -58,6 +68,8 @@ class LayerRuns:
             speed.processAllAvailable()
         finally:
             speed.stop()
+        if journaled:
+            journal.write(speed)
         return sent
 
     def produce(self, arrivals: Iterable[Arrival]) -> list[Sent]:
@@ -89,13 +101,18 @@ class LayerRuns:
             query.processAllAvailable()
         finally:
             query.stop()
-        return DeltaTable(self.lake.raw(self.pipeline.topic.name).removeprefix("file://")).version()
+        return self.table(self.lake.raw(self.pipeline.topic.name)).version()
 
-    def reprocess(self, moments: Iterable[datetime], raw_version: int) -> list[dict[str, Any]]:
+    def table(self, uri: str) -> DeltaTable:
+        """A table of the lake through delta-rs, on Azurite or on this machine's disk."""
+        options = None if uri.startswith("file:") else self._environment.delta_options()
+        return DeltaTable(uri.removeprefix("file://"), storage_options=options)
+
+    def reprocess(self, moments: Iterable[datetime], raw_version: int, version: str = VERSION) -> list[dict[str, Any]]:
         """One run for each interval that holds one of the moments; their results, the oldest interval first."""
         intervals = sorted({Interval.of(moment, self.pipeline.interval) for moment in moments})
         return [
-            reprocess(self._spark, self.pipeline, interval, self.lake, f"run-{interval.id}", VERSION, raw_version)
+            reprocess(self._spark, self.pipeline, interval, self.lake, f"{version}-{interval.id}", version, raw_version)
             for interval in intervals
         ]
 

@@ -47,7 +47,8 @@ def test_shuffled_late_doubled_and_unreadable_records(
             "different": 0,
             "only_batch": 0,
             "only_speed": 0,
-            "differing_keys": [],
+            "causes": {},
+            "differences": [],
         }
 
 
@@ -70,7 +71,12 @@ def test_what_comes_too_late_is_missing_in_speed_present_in_batch_and_counted_by
     assert run.speed_rows() == high_low([ticks[0], ticks[1], ticks[4]])
     parity = result["parity"]
     assert [parity[outcome] for outcome in ("equal", "different", "only_batch", "only_speed")] == [2, 1, 1, 0]
-    assert [(key["window_start"][11:16], key["outcome"]) for key in parity["differing_keys"]] == [
-        ("12:00", "different"),
+    assert parity["causes"] == {"late": 2}
+    assert [(found["key"]["window_start"][11:16], found["outcome"]) for found in parity["differences"]] == [
         ("12:03", "only_batch"),
+        ("12:00", "different"),
     ]
+    assert result["late"] == {
+        "events": 2,
+        "windows": [["2026-11-20T12:00:00+00:00", 1], ["2026-11-20T12:03:00+00:00", 1]],
+    }

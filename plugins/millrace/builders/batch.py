@@ -9,22 +9,34 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param, get_current_conte
 
 from jobs.lake import batch_query
 from jobs.pipeline import Pipeline
+from millrace.operators.certify import CertifyOperator
 from millrace.operators.reprocess import ReprocessOperator
-from millrace.tasks.batch import certify_topic, log_parity, publish_run
-from millrace.tasks.intervals import intervals_of_run
+from millrace.supervision.connection import environment_for_task
+from millrace.tasks.batch import log_parity, publish_run
+from millrace.tasks.intervals import RunRequest
+from millrace.tasks.repair import choose_intervals
 
 __all__ = ["batch_layer"]
 
 _DOC = """
 Reprocesses every interval of `{name}` ({length}) that ended within the run's data interval, from the raw archive, with
-the transformation that the speed layer runs. Steps, per interval: **certify** that the archive has caught up with
-Kafka, **reprocess** it (the only step that starts Spark), **compare** the result with what the speed layer served,
-**publish** it in one commit.
+the transformation that the speed layer runs. Steps, per interval: **certify** that the archive holds all of it,
+**reprocess** it (the only step that starts Spark), **compare** the result with what the speed layer served, **publish**
+it in one commit.
+
+*Certify* waits, deferred, until {lateness} after the interval's end (the lateness that topic `{topic}` allows), then
+until the archive has all that Kafka held at that time: its log says what it waits for. After {certify_within} it fails,
+and nothing is published; clear it to try again. With `allow_partial` it does not wait, and the interval is published
+as *partial* where the archive is not proven complete: the view, the lists of intervals and the logs say so, until a
+complete run takes its place.
 
 *Past days*: create a backfill in the UI (or by the API). A run of logical date *D* covers the intervals that ended
 between *D* and the next run: the nightly run of day *D* covers day *D*. Both dates of a backfill are inclusive, and
 a date without a time means midnight: to include day *D*, end at the hour of the schedule on *D*, or a day later.
 *One interval by hand*: trigger the DAG with `interval`, such as `2026-11-20`.
+*Late events*: what reaches an interval after the run that is served is *pending late*. Every scheduled run repairs the
+intervals that ended in the {within} before its data interval does and have such events: it runs them again. At once:
+trigger the DAG with `repair`, or `millrace repair {name}`. A backfill repairs none but its own.
 Running an interval again, or twice at once, ends in one published result.
 """
 
@@ -35,16 +47,27 @@ def batch_layer(
     schedule: str = "0 2 * * *",
     parallel: int = 2,
     environment: str | None = None,
+    repair_within: timedelta = timedelta(days=7),
+    certify_within: timedelta = timedelta(hours=2),
 ) -> DAG:
     """The DAG `<pipeline>__batch`.
 
     `schedule` is a cron expression in UTC. At most `parallel` intervals are reprocessed at once, over all runs: each
-    is a Spark driver. `environment` is one of `infra/environments`.
+    is a Spark driver. `environment` is one of `infra/environments`. A scheduled run also repairs published intervals
+    with pending late events that ended up to `repair_within` before its data interval does; `timedelta(0)`: none.
+    A run waits up to `certify_within` for an interval's archive to be proven complete.
     """
     dag = DAG(
         dag_id=batch_query(pipeline.name),
         description=f"Reprocesses {pipeline.name} from the raw archive and publishes it",
-        doc_md=_DOC.format(name=pipeline.name, length=pipeline.interval),
+        doc_md=_DOC.format(
+            name=pipeline.name,
+            length=pipeline.interval,
+            within=repair_within,
+            topic=pipeline.topic.name,
+            lateness=pipeline.topic.allowed_lateness,
+            certify_within=certify_within,
+        ),
         schedule=CronDataIntervalTimetable(schedule, timezone="UTC"),
         start_date=datetime(2000, 1, 1, tzinfo=UTC),
         catchup=False,
@@ -54,29 +77,30 @@ def batch_layer(
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     )
     with dag:
-        _tasks(pipeline, parallel, environment)
+        _tasks(pipeline, parallel, environment, repair_within, certify_within)
     return dag
 
 
 def _params() -> dict[str, Param]:
     interval = "One interval by hand: its start, such as 2026-11-20. Empty: those that ended in the data interval."
-    return {"interval": Param(None, type=["null", "string"], title="Interval", description=interval)}
+    repair = "Instead: every published interval within the look-back that has pending late events."
+    partial = "Publish at once, as partial, what is in the archive where it is not proven complete."
+    return {
+        "interval": Param(None, type=["null", "string"], title="Interval", description=interval),
+        "repair": Param(False, type="boolean", title="Repair", description=repair),
+        "allow_partial": Param(False, type="boolean", title="Allow partial", description=partial),
+    }
 
 
-def _tasks(pipeline: Pipeline, parallel: int, environment: str | None) -> None:
+def _tasks(
+    pipeline: Pipeline, parallel: int, environment: str | None, repair_within: timedelta, certify_within: timedelta
+) -> None:
     name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
 
     @task
     def intervals() -> list[str]:
-        context: Any = get_current_context()
-        start, end = context.get("data_interval_start"), context.get("data_interval_end")
-        data_interval = (start, end) if start and end and start < end else None
-        found = intervals_of_run(pipeline.interval, context["params"]["interval"], data_interval, datetime.now(UTC))
-        return [interval.id for interval in found]
-
-    @task(map_index_template=shown, retries=5, retry_delay=timedelta(seconds=20))
-    def certify(interval: str) -> dict[str, Any]:  # its argument names it in the UI
-        return certify_topic(name, environment)
+        request = RunRequest.of(get_current_context())
+        return choose_intervals(environment_for_task(environment), pipeline, request, repair_within)
 
     @task(map_index_template=shown)
     def compare(interval: str, run: Any) -> dict[str, int]:
@@ -88,18 +112,27 @@ def _tasks(pipeline: Pipeline, parallel: int, environment: str | None) -> None:
 
     @task_group
     def interval_run(interval: str) -> None:
-        certificate = certify(interval=interval)
+        certify = CertifyOperator(
+            task_id="certify",
+            pipeline=name,
+            interval=interval,
+            within=certify_within,
+            environment=environment,
+            retries=5,
+            retry_delay=timedelta(seconds=20),
+            map_index_template="{{ task.interval }}",
+        )
         reprocess = ReprocessOperator(
             task_id="reprocess",
             pipeline=name,
             interval=interval,
-            certificate=certificate,
+            certificate=certify.output,
             environment=environment,
             map_index_template="{{ task.interval }}",
             max_active_tis_per_dag=parallel,
         )
         compared = compare(interval=interval, run=reprocess.output)
-        published = publish(interval=interval, run=reprocess.output, certificate=certificate)
+        published = publish(interval=interval, run=reprocess.output, certificate=certify.output)
         compared >> published
 
     interval_run.expand(interval=intervals())

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from millrace.platforms.protocol import SparkJob
     from millrace.supervision.connection import Connection
 
-__all__ = ["register"]
+__all__ = ["register", "reprocess_interval", "told"]
 
 EXAMPLES = """Examples:\n
 millrace reprocess stock_high_low 2026-11-20 — one day: certify, reprocess, compare, publish\n
 millrace reprocess stock_high_low 2026-11-18 2026-11-19 2026-11-20 --json — three days, a line of JSON at the end\n
+millrace reprocess stock_high_low 2026-11-20 --allow-partial — publish what is there, marked as partial\n
 """
 
 
@@ -33,11 +34,18 @@ def register(app: typer.Typer) -> None:
 def reprocess(
     pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
     interval: Annotated[list[str], typer.Argument(help="Starts of intervals: 2026-11-20 or 20261120T000000Z.")],
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the archive to catch up.")] = 300.0,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until the archive is proven complete.")] = 300.0,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Do not wait: publish, as partial, what is in the archive.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the drivers' logs on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Reprocess intervals from the raw archive, compare them with the speed layer, and publish them."""
+    """Reprocess intervals from the raw archive, compare them with the speed layer, and publish them.
+
+    An interval is published when its archive is proven complete: its end and the topic's allowed lateness have passed,
+    and the archive holds all that Kafka held then. Until then the command waits, and says what for.
+    """
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
@@ -48,28 +56,35 @@ def reprocess(
     connection = connected()
     results = []
     for each in intervals:
-        result = _reprocess(connection, found, each, timedelta(seconds=wait), verbose)
+        result = reprocess_interval(connection, found, each, timedelta(seconds=wait), verbose, allow_partial)
         results.append(result)
-        for line in [] if as_json else [*parity_lines(found.name, each.id, result), _told(each, result)]:
+        for line in [] if as_json else [*parity_lines(found.name, each.id, result), told(each, result)]:
             typer.echo(line)
     if as_json:
         print_json({"pipeline": found.name, "intervals": results})
 
 
-def _reprocess(
-    connection: Connection, pipeline: Pipeline, interval: Interval, wait: timedelta, verbose: bool
+def reprocess_interval(
+    connection: Connection,
+    pipeline: Pipeline,
+    interval: Interval,
+    wait: timedelta,
+    verbose: bool,
+    allow_partial: bool = False,
 ) -> dict[str, Any]:
-    """What the run counted, with `published`: False where a newer run of the interval is served already."""
+    """What the run counted, with `published`: False where a better run of the interval is served already.
+
+    And with `partial`: why the archive was not proven complete; empty where it was. Raises MillraceError where it is
+    not within `wait`, unless `allow_partial`.
+    """
     from jobs.lake import Lake
-    from millrace.cli.follow import owner_token
-    from millrace.lake.certificate import certify
+    from millrace.cli.follow import owner_token, run_to_end
     from millrace.lake.published import publish
 
-    typer.echo(f"{pipeline.name} {interval.id}: certifying the archive", err=True)
-    certificate = certify(connection.environment, pipeline.topic, wait)
+    certificate = _certify(connection, pipeline, interval, wait, allow_partial)
     job = _job(connection, pipeline, interval, certificate, owner_token("reprocess"))
     typer.echo(f"{pipeline.name} {interval.id}: reprocessing from version {certificate.raw_version}", err=True)
-    _await(connection, job, verbose)
+    run_to_end(connection.platform, job, verbose)
     result = connection.notes.read_json(Lake("").run_result(pipeline.name, job.owner))
     if result is None:
         raise MillraceError(f"run {job.owner!r} of {pipeline.name!r} left no result on the lake; run it again")
@@ -82,7 +97,26 @@ def _reprocess(
         certificate=certificate,
         result=result,
     )
-    return {**result, "published": published}
+    return {**result, "published": published, "partial": certificate.partial}
+
+
+def _certify(
+    connection: Connection, pipeline: Pipeline, interval: Interval, wait: timedelta, allow_partial: bool
+) -> Certificate:
+    """What is waited for, or missing, goes to stderr."""
+    from millrace.lake.certificate import Claim, certify
+
+    def tell(what: str) -> None:
+        typer.echo(f"{pipeline.name} {interval.id}: {what}", err=True)
+
+    tell("certifying the archive")
+    environment, topic = connection.environment, pipeline.topic
+    if not allow_partial:
+        return certify(environment, topic, interval, wait=wait, tell=lambda reason: tell(f"waiting: {reason}"))
+    certificate = Claim(environment, topic, interval).partial()
+    for reason in certificate.partial:
+        tell(f"partial: {reason}")
+    return certificate
 
 
 def _job(
@@ -107,29 +141,9 @@ def _job(
     )
 
 
-def _await(connection: Connection, job: SparkJob, verbose: bool) -> None:
-    """Raises MillraceError, with the end of the driver's log, where the job does not succeed. Ctrl-C cancels it."""
-    from millrace.cli.follow import follow
-    from millrace.interrupt import interruptible
-    from millrace.platforms.protocol import JobState
+def told(interval: Interval, result: dict[str, Any]) -> str:
+    """One line about a result of `reprocess_interval`."""
+    from millrace.lake.published import publication_line
 
-    platform = connection.platform
-    running = platform.submit(job)
-    try:
-        with interruptible():
-            status = follow(platform, running.id, quiet=not verbose)
-    except KeyboardInterrupt:
-        platform.cancel(running.id, timedelta(seconds=3))
-        raise
-    if status.state is not JobState.SUCCEEDED:
-        tail = "\n".join(platform.logs(running.id, 30))
-        raise MillraceError(
-            f"job {running.id}: {status.state} with exit code {status.exit_code}; correct the cause and run it again. "
-            f"Its log ends with:\n{tail}"
-        )
-
-
-def _told(interval: Interval, result: dict[str, Any]) -> str:
     counts = f"{result['rows_read']:,} events, {result['dead_letters']:,} dead letters, {result['rows_written']:,} rows"
-    how = "published" if result["published"] else "not published: a newer run of it is"
-    return f"interval {interval.id}: {counts}; {how}"
+    return f"interval {interval.id}: {counts}; {publication_line(result['published'], result['partial'])}"

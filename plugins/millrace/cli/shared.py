@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.errors import MillraceError
+from jobs.errors import MillraceError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from millrace.supervision.connection import Connection
 
-__all__ = ["Json", "connected", "plain_table", "print_json", "print_rich"]
+__all__ = ["Json", "connected", "moment", "plain_table", "print_json", "print_rich"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -28,6 +29,17 @@ def connected() -> Connection:
     if missing := unreachable(name):
         raise MillraceError(f"{missing}, or `millrace up`")
     return connect(name)
+
+
+def moment(option: str, text: str | None) -> datetime | None:
+    """What an option's text says, as UTC; None without one. Raises UsageError, which names the option."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not a time; write it as 2026-11-20 or 2026-11-20T14:30") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def print_json(content: Any) -> None:
@@ -49,7 +61,7 @@ def print_rich(*things: Any) -> None:
 
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=160)
+        console = Console(highlight=False, width=200)
     for thing in things:
         console.print(thing)
 

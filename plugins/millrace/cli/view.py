@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from jobs.errors import UsageError
-from millrace.cli.shared import Json, plain_table, print_json, print_rich
+from millrace.cli.shared import Json, moment, plain_table, print_json, print_rich
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
     from jobs.pipeline import Pipeline
+    from millrace.environment import Environment
 
 __all__ = ["register"]
 
@@ -25,7 +26,7 @@ _SHOWN = 20
 EXAMPLES = """Examples:\n
 millrace view stock_high_low — the newest rows, and which intervals each layer serves\n
 millrace view stock_high_low --start 2026-11-20 --end 2026-11-21 --csv > day.csv — one day, all rows\n
-millrace view stock_high_low --intervals — each interval: its layer, rows, run and parity\n
+millrace view stock_high_low --intervals — each interval: layer, rows, parity, late events, partial or not, run\n
 """
 
 Start = Annotated[str | None, typer.Option(help="Rows at or after this time (UTC): 2026-11-20, 2026-11-20T14:30.")]
@@ -55,7 +56,7 @@ def view(
 
     if as_json and as_csv:
         raise UsageError("--json and --csv are both given; the output has one form; leave one out")
-    found, since, before = find_pipeline(pipeline), _moment("--start", start), _moment("--end", end)
+    found, since, before = find_pipeline(pipeline), moment("--start", start), moment("--end", end)
     environment = connected().environment
     rows = read_view(environment, found, since, before)
     if intervals:
@@ -64,6 +65,7 @@ def view(
         _show(newest(rows, found, limit).to_pylist(), as_json, as_csv)
     else:
         _show_table(rows, found, limit or _SHOWN)
+        _show_pending_late(environment, found)
 
 
 def newest(rows: pa.Table, pipeline: Pipeline, limit: int | None) -> pa.Table:
@@ -88,11 +90,15 @@ def row_table(rows: pa.Table, title: str | None = None) -> Table:
 
 
 def served_line(rows: pa.Table) -> str:
-    """Which intervals each layer serves, in one line."""
+    """Which intervals each layer serves, and which are partial, in one line."""
     layers: dict[str, set[str]] = {"batch": set(), "speed": set()}
-    for interval, layer in zip(rows["_interval"].to_pylist(), rows["_layer"].to_pylist(), strict=True):
-        layers[layer].add(interval)
-    return "; ".join(f"{len(found)} served by {layer}{_listed(found)}" for layer, found in layers.items())
+    partial = set()
+    for row in rows.select(["_interval", "_layer", "_partial"]).to_pylist():
+        layers[row["_layer"]].add(row["_interval"])
+        partial |= {row["_interval"]} if row["_partial"] else set()
+    return "; ".join(
+        f"{len(found)} served by {layer}{_listed(found, partial & found)}" for layer, found in layers.items()
+    )
 
 
 def _show_table(rows: pa.Table, pipeline: Pipeline, limit: int) -> None:
@@ -102,6 +108,19 @@ def _show_table(rows: pa.Table, pipeline: Pipeline, limit: int) -> None:
     shown = newest(rows, pipeline, limit)
     print_rich(row_table(shown))
     typer.echo(f"{shown.num_rows:,} of {rows.num_rows:,} rows, newest first; intervals: {served_line(rows)}")
+
+
+def _show_pending_late(environment: Environment, pipeline: Pipeline) -> None:
+    """A line where late events reached published intervals, whatever part of the view is shown."""
+    from millrace.lake.pending_late import pending_late
+    from millrace.lake.published import publications
+
+    counts = pending_late(environment, pipeline, publications(environment, pipeline))
+    late = {interval: count for interval, count in counts.items() if count > 0}
+    if late:
+        where = f"{len(late)} published intervals{_listed(late, ())}"
+        repair = f"`millrace repair {pipeline.name}` reprocesses them"
+        typer.echo(f"{sum(late.values()):,} pending late events in {where}; {repair}")
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool, as_csv: bool) -> None:
@@ -138,18 +157,10 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _listed(intervals: Iterable[str]) -> str:
-    found = sorted(intervals)
-    return f" ({found[0]} to {found[-1]})" if len(found) > 1 else f" ({found[0]})" if found else ""
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    from datetime import UTC
-
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is not a time; write it as 2026-11-20 or 2026-11-20T14:30") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _listed(intervals: Collection[str], partial: Collection[str]) -> str:
+    """In brackets: the first and the last of the intervals, and all that are partial."""
+    if not intervals:
+        return ""
+    found = [" to ".join(sorted({min(intervals), max(intervals)}))]
+    found += [f"{len(partial)} partial: {', '.join(sorted(partial))}"] if partial else []
+    return f" ({'; '.join(found)})"

@@ -128,7 +128,8 @@ class Play:
 
     def _backfill(self, environment: Environment) -> list[Interval]:
         """The intervals of the backfill, all published."""
-        intervals = sample_intervals(PIPELINE.interval)[:_BACKFILLED]
+        ended = self._began - TOPIC.allowed_lateness  # what ended later would be waited for
+        intervals = [each for each in sample_intervals(PIPELINE.interval) if each.end <= ended][:_BACKFILLED]
         self._steps.begin("batch")
         missing = self._missing(environment, intervals)
         if missing:

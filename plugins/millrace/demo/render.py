@@ -89,7 +89,8 @@ def _intervals(picture: Picture) -> Table:
         counts = (entry["rows"], entry["equal"], entry["different"], one_sided)
         published = entry["published_at"]
         when = published.strftime("%H:%M:%S") if published else ""
-        table.add_row(entry["interval"], entry["layer"], *("" if n is None else f"{n:,}" for n in counts), when)
+        layer = f"{entry['layer']}, partial" if entry["partial"] else entry["layer"]
+        table.add_row(entry["interval"], layer, *("" if n is None else f"{n:,}" for n in counts), when)
     return table
 
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.errors import MillraceError
-from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.interval import Interval
+from jobs.lake import archive_query
 from jobs.topic import Topic
 from millrace.environment import Environment
-from millrace.lake.offsets import end_offsets
-from millrace.lake.store import LakeStore
-from millrace.lake.tables import open_table
+from millrace.lake.coverage import Coverage, read_coverage
+from millrace.lake.offsets import KafkaEnd, current_end
 
-__all__ = ["Certificate", "NotArchivedError", "certify"]
+__all__ = ["Certificate", "Claim", "Look", "NotArchivedError", "certify"]
 
 _POLL = timedelta(seconds=1)
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 class NotArchivedError(MillraceError):
-    """The archive has not reached what Kafka held when the run began."""
+    """An interval's archive is not proven complete, or there is no archive."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Certificate:
     """`coverage`: per partition the offset below which everything is archived in `raw_version` of the raw archive.
 
     It follows from the archive's own commits: the table's newest micro-batch, and the offsets that the checkpoint
-    planned for it. `kafka_end` is what Kafka held when the run began; nowhere is it above the coverage.
+    planned for it. `kafka_end` is what Kafka held at `kafka_end_at`, which is not before the interval's end plus the
+    topic's allowed lateness; nowhere is it above the coverage. Where that is not proven, `partial` says why: the run
+    may be published all the same, as partial.
     """
 
     topic: str
@@ -40,6 +44,8 @@ class Certificate:
     archive_query_id: str
     archive_batch: int
     certified_at: str
+    kafka_end_at: str | None = None
+    partial: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that JSON can hold: offsets by the partition's number as text."""
@@ -51,58 +57,144 @@ class Certificate:
         return cls(**{**content, **offsets})
 
 
-def certify(environment: Environment, topic: Topic, wait: timedelta = timedelta(minutes=5)) -> Certificate:
-    """Waits until the archive holds everything that Kafka holds now, and says which version of it does.
+@dataclass(frozen=True)
+class Look:
+    """What one look at Kafka and the archive found.
 
-    Raises NotArchivedError when it does not within `wait`.
+    `missing`: why a claim is not proven; empty where it is. `needed`: the offsets that prove it once the archive has
+    them, for the next look; None while it is too early to know them.
     """
-    kafka_end = end_offsets(environment, topic.name)
-    deadline = time.monotonic() + wait.total_seconds()
-    while True:
-        certificate = _coverage(environment, topic, kafka_end)
-        behind = _behind(kafka_end, certificate)
-        if certificate is not None and not behind:
-            return certificate
-        if time.monotonic() >= deadline:
-            raise NotArchivedError(
-                f"topic {topic.name!r}: the archive is behind Kafka after {wait}: partition, archived to, needed:"
-                f" {behind}; start the DAG {archive_query(topic.name)!r} (or see its log), then clear this task"
+
+    missing: tuple[str, ...]
+    needed: KafkaEnd | None = None
+    certificate: Certificate | None = None
+
+    def proof(self) -> Certificate | None:
+        """The certificate of a claim that is proven."""
+        return None if self.missing else self.certificate
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That the archive of `topic` has all of `interval`; without one, all that Kafka holds now.
+
+    It is proven when, in every partition, the archive has reached the end that Kafka told at a moment not before
+    `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven.
+    """
+
+    environment: Environment
+    topic: Topic
+    interval: Interval | None = None
+
+    @property
+    def due(self) -> datetime:
+        """When what Kafka holds is all of the interval: its end plus the topic's allowed lateness."""
+        return self.interval.end + self.topic.allowed_lateness if self.interval else _ALWAYS
+
+    def look(self, needed: KafkaEnd | None = None) -> Look:
+        """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
+        end = needed or current_end(self.environment, self.topic.name)
+        coverage = read_coverage(self.environment, self.topic)
+        missing = (*self._unknown(end), *self._behind(end, coverage))
+        is_final = bool(end.offsets) and end.told_at >= self.due
+        certificate = _certificate(self.topic, coverage, end, missing) if coverage else None
+        return Look(missing, end if is_final else None, certificate)
+
+    def try_look(self, needed: KafkaEnd | None = None) -> Look:
+        """The same, but a lake that does not answer is one more reason to wait."""
+        try:
+            return self.look(needed)
+        except Exception as error:  # noqa: BLE001 - whatever a client of a lake that is down raises
+            return Look((f"the archive cannot be read ({type(error).__name__}: {error})",), needed)
+
+    def pause(self, poll: timedelta, deadline: datetime) -> timedelta:
+        """How long to wait before the next look: `poll`, but not before `due`, and not beyond the deadline."""
+        now = datetime.now(UTC)
+        return max(timedelta(0), min(max(poll, self.due - now), deadline - now))
+
+    def partial(self) -> Certificate:
+        """What the archive holds now, with the reasons why that is not all; none where it is.
+
+        Raises NotArchivedError where there is no archive.
+        """
+        look = self.look()
+        if look.certificate is None:
+            raise NotArchivedError(f"{self.subject}: {'; '.join(look.missing)}; without an archive nothing is partial")
+        return look.certificate
+
+    def refusal(self, look: Look, waited: timedelta, again: str) -> str:
+        """Why the claim was not accepted after this long, and what to do; `again` says how to try again."""
+        return (
+            f"{self.subject} is not proven complete after {_shown(waited)}: {'; '.join(look.missing)}; only what is"
+            f" complete is published: see that the DAG {archive_query(self.topic.name)!r} runs, then {again}"
+        )
+
+    @property
+    def subject(self) -> str:
+        """What the claim is about."""
+        return f"topic {self.topic.name!r}" + (f", interval {self.interval.id}" if self.interval else "")
+
+    def _unknown(self, end: KafkaEnd) -> Iterator[str]:
+        """Why it is not known which offsets the interval needs."""
+        if end.told_at < self.due and self.interval:
+            yield (
+                f"interval {self.interval.id} ends at {self.interval.end:%Y-%m-%d %H:%M:%S} UTC; with the"
+                f" {self.topic.allowed_lateness} that topic {self.topic.name!r} allows its records to be late, it is"
+                f" complete from {self.due:%Y-%m-%d %H:%M:%S} UTC on"
             )
-        time.sleep(_POLL.total_seconds())
+        if end.problem:
+            yield end.problem
+
+    def _behind(self, end: KafkaEnd, coverage: Coverage | None) -> Iterator[str]:
+        query = archive_query(self.topic.name)
+        if coverage is None:
+            yield f"topic {self.topic.name!r} has no raw archive yet; the DAG {query!r} starts it"
+            return
+        archived = coverage.offsets
+        behind = [(p, archived.get(p, 0), to) for p, to in sorted(end.offsets.items()) if archived.get(p, 0) < to]
+        if behind:
+            listed = ", ".join(f"partition {p} has {offset:,} of {to:,}" for p, offset, to in behind)
+            yield f"the archive is behind Kafka: {listed}; it catches up while the DAG {query!r} runs"
 
 
-def _behind(kafka_end: dict[int, int], certificate: Certificate | None) -> list[tuple[int, int, int]]:
-    covered = certificate.coverage if certificate else {}
-    return [(p, covered.get(p, 0), end) for p, end in sorted(kafka_end.items()) if covered.get(p, 0) < end]
+def certify(
+    environment: Environment,
+    topic: Topic,
+    interval: Interval | None = None,
+    *,
+    wait: timedelta = timedelta(minutes=5),
+    tell: Callable[[str], object] = lambda reason: None,
+) -> Certificate:
+    """Waits until the claim is proven; `tell` hears what it waits for, whenever that changes.
+
+    Raises NotArchivedError when it is not proven within `wait`.
+    """
+    claim, deadline, said = Claim(environment, topic, interval), datetime.now(UTC) + wait, ""
+    look = claim.try_look()
+    while (certificate := look.proof()) is None:
+        if datetime.now(UTC) >= deadline:
+            raise NotArchivedError(claim.refusal(look, wait, "try again, or allow a partial result"))
+        if (reason := "; ".join(look.missing)) != said:
+            tell(reason)
+        said = reason
+        time.sleep(claim.pause(_POLL, deadline).total_seconds())
+        look = claim.try_look(look.needed)
+    return certificate
 
 
-def _coverage(environment: Environment, topic: Topic, kafka_end: dict[int, int]) -> Certificate | None:
-    """What the newest version of the raw archive covers; None before the archive's first start."""
-    checkpoint = Lake("").checkpoint(archive_query(topic.name), RAW_VERSION)
-    store = LakeStore(environment)
-    metadata = store.read_json(f"{checkpoint}/metadata")
-    table = open_table(environment, Lake(environment.lake).raw(topic.name))
-    if metadata is None or table is None:
-        return None
-    # Delta's sink stores the number of its last micro-batch under the query's id, in the commit of its rows.
-    batch = table.transaction_version(metadata["id"])
+def _certificate(topic: Topic, coverage: Coverage, end: KafkaEnd, missing: tuple[str, ...]) -> Certificate:
     return Certificate(
         topic=topic.name,
-        raw_version=table.version(),
-        coverage={} if batch is None else _planned_offsets(store, checkpoint, batch, topic),
-        kafka_end=kafka_end,
-        archive_query_id=metadata["id"],
-        archive_batch=-1 if batch is None else batch,
+        raw_version=coverage.raw_version,
+        coverage=coverage.offsets,
+        kafka_end=end.offsets,
+        archive_query_id=coverage.query_id,
+        archive_batch=coverage.batch,
         certified_at=datetime.now(UTC).isoformat(),
+        kafka_end_at=end.told_at.isoformat() if end.offsets else None,
+        partial=list(missing),
     )
 
 
-def _planned_offsets(store: LakeStore, checkpoint: str, batch: int, topic: Topic) -> dict[int, int]:
-    """The end offsets of a micro-batch, from Spark's offset log: a version line, a metadata line, a line per source."""
-    lines = store.read_lines(f"{checkpoint}/offsets/{batch}")
-    if len(lines) != 3:
-        raise MillraceError(
-            f"{checkpoint}/offsets/{batch} has {len(lines)} lines where Spark writes 3; the checkpoint was changed by"
-            " something else: restore it before the next reprocess"
-        )
-    return {int(partition): offset for partition, offset in json.loads(lines[2])[topic.name].items()}
+def _shown(waited: timedelta) -> str:
+    return str(timedelta(seconds=round(waited.total_seconds())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from jobs.journal import whole_lines
 from jobs.lake import archive_query, speed_query
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topics import TOPICS
@@ -13,6 +14,9 @@ from millrace.lake.offsets import end_offsets
 from millrace.lake.store import LakeStore
 
 __all__ = ["StreamProgress", "topic_of_query"]
+
+# A crash may leave a torn line and an empty one behind a whole one.
+_TAIL = 5
 
 
 def topic_of_query(query: str) -> str:
@@ -32,9 +36,9 @@ class StreamProgress:
     def last(self, query: str) -> dict[str, Any] | None:
         """The newest line of the query's journal; None before its first micro-batch with records."""
         for path in reversed(self._store.list(f"progress/{query}")):
-            if lines := self._store.read_lines(path, tail=1):
-                line: dict[str, Any] = json.loads(lines[0])
-                return line
+            lines = "\n".join(self._store.read_lines(path, tail=_TAIL))
+            if found := list(whole_lines(lines)):
+                return found[-1]
         return None
 
     def processed(self, query: str) -> dict[int, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from jobs.errors import MillraceError
@@ -19,8 +21,9 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
+from millrace.lake.gate import check_parity
 
-__all__ = ["Publication", "publications", "publish"]
+__all__ = ["Publication", "publication_line", "publications", "publish"]
 
 _SCHEMA = pa.schema(
     [
@@ -52,6 +55,11 @@ class Publication:
     result: dict[str, Any]
     published_at: datetime
 
+    @property
+    def partial(self) -> list[str]:
+        """Why the archive was not proven complete when the run read it; empty where it was."""
+        return list(self.certificate.get("partial") or [])
+
 
 def publish(
     environment: Environment,
@@ -65,9 +73,13 @@ def publish(
 ) -> bool:
     """Serves this run for its interval from now on, in place of an older one.
 
-    False when the interval is served by this run already, or by one of the same version that read a newer archive:
-    runs may end in any order, and however many do, one is served. Safe to call from several processes at once.
+    False when the interval is served by this run already, or by one of the same version that read a newer archive, or
+    the same archive proven complete where this one is partial: runs may end in any order, and however many do, one is
+    served. Safe to call from several processes at once.
+
+    Raises ParityError where the layers differ and it is not known why: see `millrace.lake.gate`.
     """
+    check_parity(pipeline, interval, run, result)
     new = Publication(
         pipeline.name, interval, run, version, certificate.raw_version, certificate.to_json(), result, datetime.now(UTC)
     )
@@ -86,6 +98,13 @@ def publish(
     )
 
 
+def publication_line(published: bool, partial: Sequence[str]) -> str:
+    """What became of a run, in words; `partial`: why its archive was not proven complete."""
+    if not published:
+        return "not published: a run that read as much or more of the archive is"
+    return f"published as partial: {'; '.join(partial)}" if partial else "published"
+
+
 def publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
     """What is served of a pipeline, oldest interval first."""
     table = _open(environment)
@@ -93,10 +112,14 @@ def publications(environment: Environment, pipeline: Pipeline) -> list[Publicati
 
 
 def _supersedes(new: Publication, served: list[Publication]) -> bool:
-    for old in served:
-        if old.run == new.run or (old.version == new.version and old.raw_version > new.raw_version):
-            return False
-    return True
+    return not any(
+        old.run == new.run or (old.version == new.version and _completeness(old) > _completeness(new)) for old in served
+    )
+
+
+def _completeness(publication: Publication) -> tuple[int, bool]:
+    """A newer archive holds all of an older one: it says more than a proof that the older one was complete."""
+    return publication.raw_version, not publication.partial
 
 
 def _open(environment: Environment) -> DeltaTable | None:
@@ -152,10 +175,13 @@ def _commit(environment: Environment, table: DeltaTable | None, new: Publication
 
 
 def _create(environment: Environment) -> None:
-    DeltaTable.create(
-        Lake(environment.lake).published,
-        schema=_SCHEMA,
-        mode="ignore",
-        partition_by=["pipeline", "_interval"],
-        storage_options=environment.delta_options(),
-    )
+    # Without retries: two that create it at once would both commit, the later one over what the first has written.
+    with suppress(CommitFailedError):
+        DeltaTable.create(
+            Lake(environment.lake).published,
+            schema=_SCHEMA,
+            mode="ignore",
+            partition_by=["pipeline", "_interval"],
+            storage_options=environment.delta_options(),
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.pending_late import pending_late
 from millrace.lake.published import publications
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ _PARITY = ("equal", "different", "only_batch", "only_speed")
 def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Table) -> list[dict[str, Any]]:
     """One entry per interval of `rows` (see `read_view`) and per published one, oldest first.
 
-    `parity` counts are None where the speed layer serves the interval. An interval that is published without rows
-    has 0 of them.
+    `parity` counts and `pending_late` (see `millrace.lake.pending_late`) are None where the speed layer serves the
+    interval. An interval that is published without rows has 0 of them. `partial`: published from an archive that was
+    not proven complete.
     """
     counted = Counter(_pairs(rows))
     published = {found.interval.id: found for found in publications(environment, pipeline)}
+    pending = pending_late(environment, pipeline, list(published.values()))
     found = []
     for interval in sorted({interval for interval, _ in counted} | set(published)):
         served = published.get(interval)
@@ -37,6 +40,8 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
                 "layer": layer,
                 "rows": counted[(interval, layer)],
                 **{name: parity.get(name) for name in _PARITY},
+                "pending_late": pending[interval] if layer == "batch" else None,
+                "partial": bool(served and served.partial),
                 "run": served.run if served else None,
                 "published_at": served.published_at if served else None,
             }

@@ -25,10 +25,11 @@ class LakeStore:
         self._environment = environment
         self._root = urlparse(environment.lake).path.strip("/")
 
-    def read(self, path: str) -> bytes | None:
-        """The file's bytes, or None when there is no such file."""
+    def read(self, path: str, size: int | None = None) -> bytes | None:
+        """The file's bytes, or its first `size` ones; None when there is no such file."""
+        offset = None if size is None else 0
         try:
-            return self._container.download_blob(self._name(path)).readall()
+            return self._container.download_blob(self._name(path), offset=offset, length=size).readall()
         except ResourceNotFoundError:
             return None
 

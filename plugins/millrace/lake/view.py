@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ def read_view(
 ) -> pa.Table:
     """The pipeline's rows with `row_time` in `[start, end)`, sorted by key, each with its `_layer`: batch or speed.
 
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete.
     Batch rows of the published runs, and the newest speed rows of the intervals that are not published. `published` is
     read first and the other tables after it, so no interval is missing or doubled while one is being published. The
     result has no columns before either layer has written a row.
@@ -52,7 +54,9 @@ def _batch(
         return None
     listed = ", ".join(f"('{interval.id}', '{run}')" for interval, run in runs)
     where = f"(_interval, _run) IN ({listed})"
-    return _query(environment, pipeline, Lake(environment.lake).batch(pipeline.name), where, "batch", start, end)
+    partial = {p.interval.id for p in served if p.partial}
+    uri = Lake(environment.lake).batch(pipeline.name)
+    return _query(environment, pipeline, uri, where, "batch", start, end, partial)
 
 
 def _speed(
@@ -76,6 +80,7 @@ def _query(
     layer: str,
     start: datetime | None,
     end: datetime | None,
+    partial: Collection[str] = (),
 ) -> pa.Table | None:
     table = open_table(environment, uri)
     if table is None:
@@ -87,8 +92,9 @@ def _query(
     key = ", ".join(f'"{name}"' for name in ("_interval", *pipeline.key))
     newest = f"row_number() OVER (PARTITION BY {key} ORDER BY _batch_id DESC)" if layer == "speed" else "1"
     bounds = _bounds(pipeline, start, end)
+    is_partial = f"_interval IN ({', '.join(map(repr, sorted(partial)))})" if partial else "false"
     sql = (
-        f"SELECT {columns}, '{layer}' AS _layer"
+        f"SELECT {columns}, '{layer}' AS _layer, {is_partial} AS _partial"
         f" FROM (SELECT *, {newest} AS _newest FROM rows WHERE {where}{bounds}) WHERE _newest = 1"
     )
     return _plain(QueryBuilder().register("rows", table).execute(sql).read_all())

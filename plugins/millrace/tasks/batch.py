@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowFailException
+
 from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import Lake
@@ -12,49 +14,51 @@ from jobs.pipelines import find_pipeline
 from millrace.supervision.connection import environment_for_task
 from millrace.tasks.parity_table import parity_lines
 
-__all__ = ["certify_topic", "log_parity", "publish_run"]
+__all__ = ["log_parity", "publish_run"]
 
 _log = logging.getLogger(__name__)
 
 
-def certify_topic(pipeline_name: str, environment_name: str | None) -> dict[str, Any]:
-    """The certificate of a run: waits until the archive holds what Kafka holds now. Raises MillraceError if not."""
-    from millrace.lake.certificate import certify  # here, as below: parsing a DAG loads no client of the lake
-
-    certificate = certify(environment_for_task(environment_name), find_pipeline(pipeline_name).topic).to_json()
-    _log.info("certificate: %s", certificate)
-    return certificate
-
-
 def log_parity(pipeline_name: str, interval_id: str, run: str, environment_name: str | None) -> dict[str, int]:
-    """Writes the parity of a run to the task's log; returns its counts."""
-    result = _result(pipeline_name, run, environment_name)
+    """Writes the parity of a run to the task's log; returns its counts.
+
+    Raises AirflowFailException where differences are unexplained: trying again would not explain them.
+    """
+    from millrace.lake.gate import ParityError, check_parity
+
+    result, pipeline = _result(pipeline_name, run, environment_name), find_pipeline(pipeline_name)
     for line in parity_lines(pipeline_name, interval_id, result):
         _log.info("%s", line)
+    try:
+        check_parity(pipeline, Interval.parse(interval_id, pipeline.interval), run, result)
+    except ParityError as error:
+        raise AirflowFailException(str(error)) from error
     return {name: value for name, value in (result.get("parity") or {}).items() if isinstance(value, int)}
 
 
 def publish_run(
     pipeline_name: str, interval_id: str, run: str, certificate: dict[str, Any], environment_name: str | None
 ) -> bool:
-    """Publishes the run; False where a newer one of the interval is published already."""
+    """Publishes the run, and logs it, loudly where it is partial; False where a better one is published already."""
     from jobs.version import fingerprint
     from millrace.lake.certificate import Certificate
-    from millrace.lake.published import publish
+    from millrace.lake.published import publication_line, publish
 
     pipeline = find_pipeline(pipeline_name)
     interval = Interval.parse(interval_id, pipeline.interval)
     result = _result(pipeline_name, run, environment_name)
+    proven = Certificate.from_json(certificate)
     published = publish(
         environment_for_task(environment_name),
         pipeline,
         interval,
         run=run,
         version=result.get("version") or fingerprint(pipeline),
-        certificate=Certificate.from_json(certificate),
+        certificate=proven,
         result=result,
     )
-    _log.info("interval %s: run %s %s", interval.id, run, "published" if published else "superseded, not published")
+    level = logging.WARNING if published and proven.partial else logging.INFO
+    _log.log(level, "interval %s: run %s: %s", interval.id, run, publication_line(published, proven.partial))
     return bool(published)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = ["parity_lines"]
@@ -12,22 +12,40 @@ _SHOWN = 10
 
 
 def parity_lines(pipeline: str, interval: str, result: Mapping[str, Any]) -> list[str]:
-    """A table of the counts in a reprocess's result, and the first keys that differ."""
+    """A table of the counts in a reprocess's result, by outcome and by cause, and the first keys that differ."""
     parity = result.get("parity") or {}
     if not parity:
         return [f"{pipeline} {interval}: the speed layer has no rows to compare with"]
-    width = max(map(len, _COUNTS.values()))
     lines = [f"{pipeline} {interval}: batch against speed, by key"]
-    lines += [f"  {title:<{width}}  {parity.get(name, 0):>12,}" for name, title in _COUNTS.items()]
-    return [*lines, *_differing(parity.get("differing_keys") or [])]
+    lines += _table({title: parity.get(name, 0) for name, title in _COUNTS.items()})
+    if causes := parity.get("causes"):
+        lines += ["differences by cause:", *_table(dict(sorted(causes.items())))]
+    if late := (result.get("late") or {}).get("events"):
+        windows = len(result["late"]["windows"])
+        lines.append(f"late for the speed layer: {late:,} events of {windows:,} windows")
+    return [*lines, *_differences(parity.get("differences") or [])]
 
 
-def _differing(keys: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not keys:
-        return []
-    return ["first keys that differ:", *(f"  {_text(key)}" for key in keys[:_SHOWN])]
+def _table(counts: Mapping[str, int]) -> Iterator[str]:
+    width = max(map(len, counts))
+    return (f"  {title:<{width}}  {count:>12,}" for title, count in counts.items())
 
 
-def _text(key: Mapping[str, Any]) -> str:
-    columns = ", ".join(f"{name}={value}" for name, value in key.items() if name != "outcome")
-    return f"{_COUNTS.get(key.get('outcome', ''), '')}: {columns}"
+def _differences(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    return ["first keys that differ:", *map(_line, found[:_SHOWN])] if found else []
+
+
+def _line(difference: Mapping[str, Any]) -> str:
+    key = ", ".join(f"{name}={value}" for name, value in difference["key"].items())
+    return f"  {_COUNTS[difference['outcome']]}, {difference['cause']}: {key}{_values(difference)}"
+
+
+def _values(difference: Mapping[str, Any]) -> str:
+    """What the layers say differently, where both say something."""
+    batch, speed = difference["batch"], difference["speed"]
+    if not batch or not speed:
+        return ""
+    differing = (
+        f"{name} {batch[name]} in batch, {speed[name]} in speed" for name in batch if batch[name] != speed[name]
+    )
+    return f" ({'; '.join(differing)})"

@@ -16,7 +16,19 @@ from millrace.cli import app, main
 from millrace.cli.follow import new_lines
 
 STACK, DATA = ("demo", "up", "down", "status"), ("produce", "replay", "view")
-COMMANDS = (*STACK, *DATA, "archive", "speed", "reprocess", "new-pipeline")
+COMMANDS = (
+    *STACK,
+    *DATA,
+    "archive",
+    "speed",
+    "reprocess",
+    "repair",
+    "new-pipeline",
+    "dead-letters",
+    "redecode",
+    "explain",
+    "ledger",
+)
 Millrace = Callable[..., tuple[int, str, str]]
 
 
@@ -57,6 +69,8 @@ def test_every_command_shows_examples_in_its_help(command: str, millrace: Millra
         ("speed", "stock_high_low", "--stop"),
         ("reprocess", "stock_high_low", "2026-11-20"),
         ("view", "stock_high_low"),
+        ("dead-letters", "stock_ticks"),
+        ("redecode", "stock_ticks"),
     ],
 )
 def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[str, ...], millrace: Millrace) -> None:
@@ -81,6 +95,9 @@ def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[
         (("new-pipeline", "Bad-Name"), "is not lower_snake_case"),
         (("new-pipeline", "stock_high_low"), "jobs/pipelines/stock_high_low exists"),
         (("new-pipeline", "good_name", "--topic", "nonsense"), "topic 'nonsense' is not declared"),
+        (("dead-letters", "nonsense"), "topic 'nonsense' is not declared"),
+        (("dead-letters", "stock_ticks", "--until", "noon"), "--until 'noon' is not a time"),
+        (("redecode", "nonsense"), "topic 'nonsense' is not declared"),
         (("nonsense",), "No such command"),
     ],
 )

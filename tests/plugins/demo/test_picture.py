@@ -41,7 +41,14 @@ def entry(interval: Interval, layer: str, rows: int, equal: int | None, **differ
     none = None if equal is None else 0
     parity = {"equal": equal, "different": none, "only_batch": none, "only_speed": none}
     published = datetime(2026, 11, 21, 9, 30, 15, tzinfo=UTC) if layer == "batch" else None
-    shown = {"interval": interval.id, "layer": layer, "rows": rows, "run": "r", "published_at": published}
+    shown = {
+        "interval": interval.id,
+        "layer": layer,
+        "rows": rows,
+        "run": "r",
+        "published_at": published,
+        "partial": False,
+    }
     return shown | parity | differences
 
 

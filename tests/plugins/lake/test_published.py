@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
 
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
+from millrace.lake.certificate import Certificate
 from millrace.lake.published import publications, publish
 from tests.plugins.lake.lake_rows import certificate, interval
 
 
-def publish_run(environment: Environment, number: int, run: str, raw_version: int, version: str = "v1") -> bool:
+def publish_run(
+    environment: Environment,
+    number: int,
+    run: str,
+    raw_version: int,
+    version: str = "v1",
+    partial: Sequence[str] = (),
+) -> bool:
     return publish(
         environment,
         stock_high_low,
         interval(number),
         run=run,
         version=version,
-        certificate=certificate(raw_version),
+        certificate=replace(certificate(raw_version), partial=list(partial)),
         result={"rows_written": 3},
     )
 
@@ -60,6 +73,61 @@ def test_another_code_version_replaces_whatever_was_served(own_lake: Environment
     publish_run(own_lake, 0, "new", raw_version=2)
     assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2")
     assert served(own_lake) == {interval(0).id: "fixed"}
+
+
+def test_a_partial_run_says_so_and_why(own_lake: Environment) -> None:
+    assert publish_run(own_lake, 0, "r1", raw_version=1, partial=["the archive is behind Kafka"])
+    publish_run(own_lake, 1, "r2", raw_version=1)
+    assert [p.partial for p in publications(own_lake, stock_high_low)] == [["the archive is behind Kafka"], []]
+
+
+def test_what_was_published_before_certificates_knew_of_partial_is_complete(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "r1", raw_version=1)
+    (found,) = publications(own_lake, stock_high_low)
+    old = {name: value for name, value in found.certificate.items() if name not in ("partial", "kafka_end_at")}
+    assert replace(found, certificate=old).partial == []
+    assert Certificate.from_json(old).partial == []
+
+
+PARTIAL_1, COMPLETE_1 = ("partial 1", 1, ["missing"]), ("complete 1", 1, [])
+PARTIAL_2, COMPLETE_2 = ("partial 2", 2, ["missing"]), ("complete 2", 2, [])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "winner"),
+    [
+        (PARTIAL_1, COMPLETE_1, COMPLETE_1),
+        (COMPLETE_1, PARTIAL_1, COMPLETE_1),
+        (PARTIAL_1, COMPLETE_2, COMPLETE_2),
+        (COMPLETE_2, PARTIAL_1, COMPLETE_2),
+        (COMPLETE_1, PARTIAL_2, PARTIAL_2),  # it read all that the other read, and more
+        (PARTIAL_2, COMPLETE_1, PARTIAL_2),
+        (PARTIAL_1, PARTIAL_2, PARTIAL_2),
+        (PARTIAL_2, PARTIAL_1, PARTIAL_2),
+    ],
+    ids=lambda run: run[0].replace(" ", "-"),
+)
+def test_of_a_partial_and_a_complete_run_the_newer_archive_is_served_and_of_the_same_the_complete(
+    own_lake: Environment, first: tuple, second: tuple, winner: tuple
+) -> None:
+    for run, raw_version, partial in (first, second):
+        publish_run(own_lake, 0, run, raw_version, partial=partial)
+    assert served(own_lake) == {interval(0).id: winner[0]}
+
+
+def test_another_code_version_is_published_although_it_is_partial(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "old", raw_version=2)
+    assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2", partial=["missing"])
+    assert served(own_lake) == {interval(0).id: "fixed"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([PARTIAL_1, COMPLETE_1, PARTIAL_2, COMPLETE_2]))[::5])
+def test_whatever_the_order_the_complete_run_of_the_newest_archive_is_served(
+    own_lake: Environment, order: tuple
+) -> None:
+    for run, raw_version, partial in order:
+        publish_run(own_lake, 0, run, raw_version, partial=partial)
+    assert served(own_lake) == {interval(0).id: "complete 2"}
 
 
 def test_many_runs_of_one_interval_at_once_end_in_the_one_that_read_the_newest_archive(own_lake: Environment) -> None:

@@ -1,0 +1,130 @@
+"""Reading progress journals: which micro-batch read which offsets, and under which watermark. No Spark import here."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+__all__ = ["Journal", "JournalFiles", "Read", "Reads", "whole_lines"]
+
+_FIRST_LINE_BYTES = 64 * 1024
+
+OffsetRanges = Mapping[int, Tuple[int, int]]
+
+
+class JournalFiles(ABC):
+    """A folder of journals, one file a day, wherever it is read from."""
+
+    @abstractmethod
+    def names(self) -> List[str]:
+        """Names of the files, in any order."""
+
+    @abstractmethod
+    def text(self, name: str) -> str:
+        """A file's text."""
+
+    @abstractmethod
+    def head(self, name: str, size: int) -> str:
+        """A file's first `size` bytes, as text."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Offsets [first, after) of a partition, as one micro-batch read them. An event whose window had ended by
+    `late_watermark` was late for it; none was where that is None."""
+
+    batch_id: int
+    timestamp: str
+    partition: int
+    first: int
+    after: int
+    late_watermark: Optional[datetime]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What one checkpoint read. `processed`: per partition the offset below which everything is processed.
+
+    `last_batch`: the newest micro-batch, -1 before the first.
+    """
+
+    reads: List[Read]
+    processed: Dict[int, int]
+    last_batch: int
+
+
+class Journal:
+    """The lines of one checkpoint (by its query id) about one topic."""
+
+    def __init__(self, files: JournalFiles, query_id: str, topic: str) -> None:
+        self._files = files
+        self._query_id = query_id
+        self._topic = topic
+
+    def reads(self, offsets: OffsetRanges) -> Reads:
+        """The micro-batches that may have read these offsets (first, last) of each partition.
+
+        Reads the journals of the days on which that can have been, and the newest.
+        """
+        found: Dict[int, List[Read]] = {}
+        processed: Dict[int, int] = {}
+        for line in self._lines(offsets):
+            batch = int(line["batch_id"])
+            if batch >= max(found, default=0):
+                processed = self._offsets(line["end_offsets"])
+            found[batch] = list(self._of_line(line, offsets))
+        return Reads([read for batch in sorted(found) for read in found[batch]], processed, max(found, default=-1))
+
+    def _lines(self, offsets: OffsetRanges) -> Iterator[Dict[str, Any]]:
+        names = sorted(self._files.names())
+        firsts = [*map(self._first_offsets, names), None]
+        for number, name in enumerate(names):
+            if name == names[-1] or _may_hold(offsets, firsts[number], firsts[number + 1]):
+                for line in whole_lines(self._files.text(name)):
+                    if line["query_id"] == self._query_id:
+                        yield line
+
+    def _of_line(self, line: Dict[str, Any], offsets: OffsetRanges) -> Iterator[Read]:
+        starts = self._offsets(line["start_offsets"])
+        for partition, after in self._offsets(line["end_offsets"]).items():
+            first = starts.get(partition, 0)
+            lowest, highest = offsets.get(partition, (0, -1))
+            if first < after and first <= highest and lowest < after:
+                watermark = _moment(line["late_watermark"])
+                yield Read(int(line["batch_id"]), line["timestamp"], partition, first, after, watermark)
+
+    def _first_offsets(self, name: str) -> Optional[Dict[int, int]]:
+        """Where the file's first micro-batch began; None where that one is of another checkpoint."""
+        for line in whole_lines(self._files.head(name, _FIRST_LINE_BYTES)):
+            return self._offsets(line["start_offsets"]) if line["query_id"] == self._query_id else None
+        return None
+
+    def _offsets(self, told: Optional[Dict[str, Dict[str, int]]]) -> Dict[int, int]:
+        return {int(partition): int(offset) for partition, offset in (told or {}).get(self._topic, {}).items()}
+
+
+def whole_lines(text: str) -> Iterator[Dict[str, Any]]:
+    """The lines of a journal, less those that a crash (or the end of a part) cut off."""
+    for line in text.splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict) and "batch_id" in found:
+            yield found
+
+
+def _may_hold(offsets: OffsetRanges, first: Optional[Dict[int, int]], following: Optional[Dict[int, int]]) -> bool:
+    """Whether a journal that begins at `first`, before one that begins at `following`, may cover these offsets."""
+    return any(
+        (first is None or first.get(partition, 0) <= highest)
+        and (following is None or lowest < following.get(partition, 0))
+        for partition, (lowest, highest) in offsets.items()
+    )
+
+
+def _moment(text: Optional[str]) -> Optional[datetime]:
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -1,0 +1,77 @@
+"""A run against what the speed layer of its version served for the interval, with the reasons for every difference."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, Mapping, Tuple
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.causes import Causes
+from jobs.interval import Interval
+from jobs.journal import Reads
+from jobs.lake import Lake
+from jobs.lake_files import LakeFiles
+from jobs.parity import compare
+from jobs.pipeline import Pipeline
+from jobs.speed import newest_rows
+from jobs.speed_reads import mark, speed_reads
+from jobs.tables import read_table
+from jobs.verdicts import BEFORE_STREAM, LATE, OTHER_VERSION
+
+__all__ = ["speed_parity"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def speed_parity(
+    spark: SparkSession,
+    pipeline: Pipeline,
+    interval: Interval,
+    lake: Lake,
+    version: str,
+    events: DataFrame,
+    offsets: Mapping[int, Tuple[int, int]],
+    batch: DataFrame,
+) -> Dict[str, Any]:
+    """`parity`: see `jobs.parity.compare`. `late`: how many of `events` the speed layer dropped, per window.
+
+    `offsets` are the first and last of `events` in each partition, `batch` the rows of the run. Both are None when
+    there is no speed layer at all.
+    """
+    files = LakeFiles(spark)
+    if not files.is_table(lake.speed(pipeline.name)):
+        return {"parity": None, "late": None}
+    # The journal first: the log holds every micro-batch that is journaled, and those after it are left out.
+    reads = speed_reads(files, lake, pipeline, version, offsets)
+    log = read_table(spark, lake.speed(pipeline.name)).where(F.col("_interval") == interval.id)
+    of_version = log.where(F.col("_version") == version)
+    if reads is None:
+        marked = _never_read(events, log.where(F.col("_version") != version), pipeline)
+    else:
+        marked = mark(events, reads, pipeline)
+        of_version = of_version.where(F.col("_batch_id") <= reads.last_batch)
+    marked = marked.cache()
+    try:
+        speed = newest_rows(of_version, pipeline)
+        causes = Causes(marked, batch, speed, pipeline, interval)
+        return {"parity": compare(batch, speed, pipeline, causes.find), "late": _late(marked, pipeline)}
+    finally:
+        marked.unpersist()
+
+
+def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> DataFrame:
+    """Of a version that has never run. `others`: what other versions say of the interval."""
+    kind = OTHER_VERSION if others.limit(1).count() else BEFORE_STREAM
+    return mark(events, Reads([], {}, -1), pipeline).withColumn("_lacks", F.lit(kind))
+
+
+def _late(marked: DataFrame, pipeline: Pipeline) -> Dict[str, Any]:
+    """`events`, and `windows`: [start of the window (ISO 8601), events] of those that lack any, in order."""
+    late = marked.where(F.col("_lacks") == LATE).groupBy("_window_end_us").count().orderBy("_window_end_us").collect()
+    ends = [(_EPOCH + timedelta(microseconds=row["_window_end_us"]), row["count"]) for row in late]
+    return {
+        "events": sum(count for _, count in ends),
+        "windows": [[(end - pipeline.window).isoformat(), count] for end, count in ends],
+    }

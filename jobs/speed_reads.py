@@ -1,0 +1,92 @@
+"""What the speed layer did with each event: the micro-batch that read it, and whether its window had closed by then."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Iterator, List, Mapping, Optional, Tuple
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.checkpoint import Checkpoint
+from jobs.journal import Journal, JournalFiles, Reads
+from jobs.lake import Lake, speed_query
+from jobs.lake_files import LakeFiles
+from jobs.pipeline import Pipeline
+from jobs.verdicts import BEFORE_STREAM, LATE, NOT_YET_READ, REDECODED
+
+__all__ = ["mark", "speed_reads"]
+
+# Offsets per bucket: makes finding an event's micro-batch an equality join.
+_BUCKET = 1024
+_READ = "_read_partition int, _read_bucket long, _first long, _after long, _late_watermark timestamp"
+
+
+def speed_reads(
+    files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str, offsets: Mapping[int, Tuple[int, int]]
+) -> Optional[Reads]:
+    """What the speed layer's version read of these offsets: see `jobs.journal.Journal.reads`. None: it never ran."""
+    query = speed_query(pipeline.name)
+    query_id = Checkpoint(files, lake.checkpoint(query, version)).query_id()
+    if query_id is None:
+        return None
+    return Journal(_OnLake(files, lake.progress_folder(query)), query_id, pipeline.topic.name).reads(offsets)
+
+
+def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
+    """Adds `_lacks`: why the speed layer's answer lacks the event (see `jobs.verdicts`); null where it counted it.
+
+    `events` has `event`, `partition`, `offset` and `redecoded_at`. An event was late when its window, of the
+    pipeline's length and counted from the epoch, had ended by the watermark of the micro-batch that read it.
+    """
+    rows = events.sparkSession.createDataFrame(list(_buckets(reads)), _READ)
+    found = (
+        (F.col("partition") == F.col("_read_partition"))
+        & (F.floor(F.col("offset") / _BUCKET) == F.col("_read_bucket"))
+        & (F.col("offset") >= F.col("_first"))
+        & (F.col("offset") < F.col("_after"))
+    )
+    joined = events.join(rows, found, "left").withColumn("_window_end_us", _window_end_us(pipeline))
+    unread = F.col("_first").isNull()
+    lacks = (
+        F.when(unread & _is_processed(reads), BEFORE_STREAM)
+        .when(unread, NOT_YET_READ)
+        .when(F.col("redecoded_at").isNotNull(), REDECODED)
+        .when(F.col("_window_end_us") <= F.expr("unix_micros(_late_watermark)"), LATE)
+    )
+    return joined.withColumn("_lacks", lacks).select(*events.columns, "_window_end_us", "_lacks")
+
+
+class _OnLake(JournalFiles):
+    def __init__(self, files: LakeFiles, folder: str) -> None:
+        self._files = files
+        self._folder = folder
+
+    def names(self) -> List[str]:
+        return self._files.names(self._folder)
+
+    def text(self, name: str) -> str:
+        return self._files.read(f"{self._folder}/{name}") or ""
+
+    def head(self, name: str, size: int) -> str:
+        return self._files.read_head(f"{self._folder}/{name}", size)
+
+
+def _is_processed(reads: Reads) -> Any:
+    """Of an event that no micro-batch read: whether it lies before them all, for each reads on from the one before."""
+    is_processed = F.lit(False)
+    for partition, after in reads.processed.items():
+        is_processed = is_processed | ((F.col("partition") == partition) & (F.col("offset") < after))
+    return is_processed
+
+
+def _buckets(reads: Reads) -> Iterator[Tuple[int, int, int, int, Optional[datetime]]]:
+    for read in reads.reads:
+        for bucket in range(read.first // _BUCKET, (read.after - 1) // _BUCKET + 1):
+            yield read.partition, bucket, read.first, read.after, read.late_watermark
+
+
+def _window_end_us(pipeline: Pipeline) -> Any:
+    length = int(pipeline.window.total_seconds() * 1_000_000)
+    event_us = F.expr(f"unix_micros(event.`{pipeline.topic.event_time}`)")
+    return (F.floor(event_us / F.lit(length)) + 1) * length

@@ -1,0 +1,194 @@
+"""Why the layers answer one key differently: the raw records behind it, and what each layer did with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from jobs.errors import MillraceError, UsageError
+from jobs.interval import Interval
+from jobs.journal import Read, Reads
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
+from millrace.environment import Environment
+from millrace.lake.journals import speed_reads
+from millrace.lake.store import LakeStore
+from millrace.lake.tables import open_table, query
+
+__all__ = ["Explanation", "Record", "explain", "newest_result"]
+
+COUNTED = "counted"
+_NOT_IN_RUN = "arrived after the run"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A raw record behind a key. `batch` and `speed` say what the layer did with it: counted it, or why it did not.
+
+    `read` is the micro-batch of the speed layer that read it, if any did.
+    """
+
+    partition: int
+    offset: int
+    event: dict[str, Any]
+    timestamp: datetime
+    archived_at: datetime
+    batch: str
+    speed: str
+    read: Read | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`batch` and `speed`: the rows of the layers, None where one has none."""
+
+    run: str
+    version: str
+    batch: dict[str, Any] | None
+    speed: dict[str, Any] | None
+    records: list[Record]
+
+
+def newest_result(environment: Environment, pipeline: Pipeline, interval: Interval) -> dict[str, Any]:
+    """What the newest run of the interval wrote, published or not; raises MillraceError where there is none."""
+    found = LakeStore(environment).read_json(Lake("").newest_result(pipeline.name, interval.id))
+    if found is None:
+        raise MillraceError(
+            f"pipeline {pipeline.name!r}: interval {interval.id} has never been reprocessed, so nothing was compared;"
+            f" run `millrace reprocess {pipeline.name} {interval.id}` first"
+        )
+    return found
+
+
+def explain(environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str]) -> Explanation:
+    """The records behind `key` in the interval's newest run, by partition and offset.
+
+    `key` has every key column, as text. A record belongs to it when its fields of the same names are equal and, where
+    `row_time` is one of the columns, its event time lies in the window that begins there. Raises UsageError for a key
+    that is not the pipeline's, MillraceError where the interval has not been reprocessed.
+    """
+    if set(key) != set(pipeline.key):
+        raise UsageError(
+            f"key {', '.join(key) or 'without columns'} is not that of pipeline {pipeline.name!r}; give every column"
+            f" of it, as in {' '.join(f'{name}=…' for name in pipeline.key)}"
+        )
+    result = newest_result(environment, pipeline, interval)
+    where = f"_interval = '{interval.id}'"
+    batch = f"{where} AND _run = '{result['run']}'"
+    speed = f"{where} AND _version = '{result['version']}' ORDER BY _batch_id DESC"
+    lake = Lake(environment.lake)
+    return Explanation(
+        result["run"],
+        result["version"],
+        _row(environment, lake.batch(pipeline.name), batch, key),
+        _row(environment, lake.speed(pipeline.name), speed, key),
+        list(_records(environment, pipeline, interval, key, result)),
+    )
+
+
+def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str]) -> dict[str, Any] | None:
+    """The first row of the key, less the columns that are Millrace's own."""
+    table = open_table(environment, uri)
+    for row in query(table, f"SELECT * FROM rows WHERE {where}") if table else ():
+        if all(_equals(row[name], text) for name, text in key.items()):
+            return {name: value for name, value in row.items() if not name.startswith("_")}
+    return None
+
+
+def _records(
+    environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str], result: dict[str, Any]
+) -> Iterator[Record]:
+    found = _events(environment, pipeline, interval, key)
+    in_run = {_place(row) for row in _events(environment, pipeline, interval, key, result["raw_version"])}
+    reads = speed_reads(LakeStore(environment), pipeline, result["version"], _offsets(found))
+    for row in found:
+        read = _read_by(reads, row)
+        yield Record(
+            partition=row["partition"],
+            offset=row["offset"],
+            event=row["event"],
+            timestamp=row["timestamp"],
+            archived_at=row["archived_at"],
+            batch=COUNTED if _place(row) in in_run else _NOT_IN_RUN,
+            speed=_speed(reads, read, row, pipeline, result),
+            read=read,
+        )
+
+
+def _events(
+    environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str], version: int | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the raw archive that belong to the key, by partition and offset; as of a version of it, or now."""
+    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name), version)
+    if table is None:
+        return []
+    last_day = (interval.end - timedelta(microseconds=1)).date()
+    where = [f"event_date BETWEEN DATE '{interval.start.date()}' AND DATE '{last_day}'"]
+    fields = {field.name for field in pipeline.topic.fields}
+    for name, text in key.items():
+        if name == pipeline.row_time:
+            # Not a bound on the time itself: Spark's statistics of a timestamp are cut to milliseconds.
+            bin_s = f"INTERVAL '{int(pipeline.window.total_seconds())} seconds'"
+            start = f"date_bin({bin_s}, event['{pipeline.topic.event_time}'], TIMESTAMP '1970-01-01T00:00:00Z')"
+            where.append(f"{start} = TIMESTAMP '{_moment(name, text).isoformat()}'")
+        elif name in fields:
+            where.append(f"CAST(event['{name}'] AS VARCHAR) = '{text.replace(chr(39), 2 * chr(39))}'")
+    columns = '"partition", "offset", event, "timestamp", archived_at, redecoded_at'
+    order = 'ORDER BY "partition", "offset"'
+    return query(table, f"SELECT {columns} FROM rows WHERE {' AND '.join(where)} {order}")
+
+
+def _speed(
+    reads: Reads | None, read: Read | None, row: dict[str, Any], pipeline: Pipeline, result: dict[str, Any]
+) -> str:
+    if reads is None:
+        other = OTHER_VERSION in ((result["parity"] or {}).get("causes") or {})
+        return OTHER_VERSION if other else BEFORE_STREAM
+    event_time, redecoded = row["event"][pipeline.topic.event_time], row["redecoded_at"] is not None
+    lacks = verdict(reads, read, row["partition"], row["offset"], event_time, pipeline.window, redecoded)
+    return lacks or COUNTED
+
+
+def _read_by(reads: Reads | None, row: dict[str, Any]) -> Read | None:
+    partition, offset = _place(row)
+    for read in reads.reads if reads else ():
+        if read.partition == partition and read.first <= offset < read.after:
+            return read
+    return None
+
+
+def _offsets(rows: Sequence[dict[str, Any]]) -> dict[int, tuple[int, int]]:
+    """The first and last offset of each partition."""
+    found: dict[int, tuple[int, int]] = {}
+    for partition, offset in map(_place, rows):
+        first, last = found.get(partition, (offset, offset))
+        found[partition] = (min(first, offset), max(last, offset))
+    return found
+
+
+def _place(row: dict[str, Any]) -> tuple[int, int]:
+    return row["partition"], row["offset"]
+
+
+def _equals(value: Any, text: str) -> bool:
+    """Whether a value of a row is what a person wrote."""
+    if isinstance(value, datetime):
+        return value == _moment("key", text)
+    if isinstance(value, Decimal):
+        try:
+            return value == Decimal(text)
+        except InvalidOperation:
+            return False
+    return str(value) == text
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{name} {text!r} is not a time; write it as 2026-11-20T14:30") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,104 @@
+"""What a ledger holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from millrace.lake.ledger.ranges import Ranges, size
+
+__all__ = ["Entry", "Kind", "Ledger", "Source"]
+
+
+class Kind:
+    """What a range of offsets is. Text, not an enumeration: a later release may write kinds that this one only shows.
+
+    A gap of `HARMLESS` kind lost nothing. `MISSING`: Kafka still has the record, the archive should and does not.
+    """
+
+    ARCHIVED = "archived"
+    BEFORE = "before the archive"
+    MARKERS = "transaction markers"
+    ABORTED = "aborted transaction"
+    COMPACTION = "compaction"
+    MISSING = "missing"
+    RETENTION = "retention loss"
+    TRUNCATION = "truncation"
+    RECREATED = "topic recreated"
+    UNKNOWN = "unknown"
+    DOUBLED = "doubled"
+
+    HARMLESS = frozenset({BEFORE, MARKERS, ABORTED, COMPACTION})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One range `[start, end)` of a partition.
+
+    `records`: how many records the range stands for; None where nobody can know. An empty range with kind
+    `topic recreated` or `truncation` marks that Kafka counts anew from `start`, over offsets that are archived.
+    """
+
+    kind: str
+    partition: int
+    start: int
+    end: int
+    records: int | None
+    found_at: datetime
+    raw_version: int
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_harmless(self) -> bool:
+        return self.kind == Kind.ARCHIVED or self.kind in Kind.HARMLESS
+
+
+@dataclass(frozen=True)
+class Source:
+    """Up to where the ledger has read the raw table, and what it must remember to go on from there.
+
+    `commit` is the digest of that version's commit, `batch` the archive's last micro-batch in it. `begin`: per
+    partition, the first offset that Kafka had for the archive. `coverage`: the offset below which gaps are judged.
+    """
+
+    raw_version: int
+    commit: str | None
+    batch: int | None
+    topic_id: str | None
+    begin: dict[int, int]
+    coverage: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A topic's ledger, sorted by partition and offset."""
+
+    topic: str
+    source: Source
+    entries: list[Entry]
+
+    @property
+    def is_complete(self) -> bool:
+        """No gap that lost something, or may have; no record twice."""
+        return all(entry.is_harmless for entry in self.entries)
+
+    @property
+    def partitions(self) -> list[int]:
+        return sorted({entry.partition for entry in self.entries} | set(self.source.coverage))
+
+    def of(self, partition: int, kinds: Collection[str] | None = None) -> Iterator[Entry]:
+        """The partition's entries, of these kinds or all."""
+        return (e for e in self.entries if e.partition == partition and (kinds is None or e.kind in kinds))
+
+    def ranges(self, partition: int, kind: str) -> Ranges:
+        return [(entry.start, entry.end) for entry in self.of(partition, {kind})]
+
+    def records(self, partition: int) -> int:
+        """Archived records of the partition, each counted once."""
+        return size(self.ranges(partition, Kind.ARCHIVED))
+
+    def gaps(self, partition: int) -> list[Entry]:
+        """All that is neither archived nor doubled."""
+        return [entry for entry in self.of(partition) if entry.kind not in (Kind.ARCHIVED, Kind.DOUBLED)]

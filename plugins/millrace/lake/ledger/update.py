@@ -1,0 +1,132 @@
+"""Bringing a topic's ledger up to date."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jobs.errors import MillraceError
+from jobs.lake import Lake
+from millrace.environment import Environment
+from millrace.lake.ledger.account import Account, Asked, begins
+from millrace.lake.ledger.archived import RawState, check_archive, read_archive, read_new
+from millrace.lake.ledger.checkpoint import first_offsets, planned_offsets, query_id
+from millrace.lake.ledger.counting import Counted
+from millrace.lake.ledger.entries import Kind, Ledger, Source
+from millrace.lake.ledger.kafka_topic import NoAnswerError, ask_kafka
+from millrace.lake.ledger.table import create_ledger, read_ledger, write_ledger
+from millrace.lake.store import LakeStore
+from millrace.lake.tables import open_table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = ["LedgerReport", "update_ledger"]
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class LedgerReport:
+    """A ledger that is up to date, and Kafka at this moment: per partition the offset after the last record.
+
+    Where Kafka could not be asked, `kafka_end` is empty and `problem` says why.
+    """
+
+    ledger: Ledger
+    kafka_end: dict[int, int]
+    problem: str
+
+    @property
+    def partitions(self) -> list[int]:
+        return sorted({*self.ledger.partitions, *self.kafka_end})
+
+    def lag(self, partition: int) -> int | None:
+        """Offsets of Kafka that the archive has not reached; None where Kafka does not tell."""
+        if partition not in self.kafka_end:
+            return None
+        return max(0, self.kafka_end[partition] - self.ledger.source.coverage.get(partition, 0))
+
+
+def update_ledger(environment: Environment, topic: str) -> LedgerReport:
+    """Accounts for what was archived since the last update, and for every gap.
+
+    One commit, or none where nothing is new. Safe to call from several processes at once. Raises
+    MillraceError where the topic has no raw archive.
+    """
+    from deltalake.exceptions import CommitFailedError
+
+    for attempt in range(_ATTEMPTS):
+        table = _open(environment, topic)
+        old = read_ledger(table, topic)
+        report = _next(environment, topic, old)
+        if report.ledger == old:
+            return report
+        try:
+            write_ledger(table, report.ledger)
+            return report
+        except CommitFailedError:
+            time.sleep(random.uniform(0, 0.1 * (attempt + 1)))
+    raise MillraceError(
+        f"topic {topic!r}: the ledger could not be written in {_ATTEMPTS} attempts, others kept committing; run"
+        f" `millrace ledger {topic}` again"
+    )
+
+
+def _open(environment: Environment, topic: str) -> DeltaTable:
+    table = open_table(environment, Lake(environment.lake).ledger(topic))
+    if table is not None:
+        return table
+    check_archive(environment, topic)
+    return create_ledger(environment, topic)
+
+
+def _next(environment: Environment, topic: str, old: Ledger | None) -> LedgerReport:
+    """The archive is read before Kafka is asked, so Kafka's end is never behind it but for a loss."""
+    store = LakeStore(environment)
+    raw, counted = _count(environment, topic, old, query_id(store, topic))
+    planned = planned_offsets(store, topic, raw.batch) if raw.batch is not None else None
+    asked = _ask(environment, topic)
+    source = Source(
+        raw_version=raw.version,
+        commit=raw.commit,
+        batch=raw.batch,
+        topic_id=asked.topic_id or (old.source.topic_id if old else None),
+        begin=begins(old.source.begin if old else {}, first_offsets(store, topic), counted, asked),
+        coverage=_coverage(counted, planned or {}, old),
+    )
+    entries = Account(old, counted, source, asked, datetime.now(UTC)).entries()
+    held = asked.witness.facts.held if asked.witness else {}
+    return LedgerReport(Ledger(topic, source, entries), {p: end for p, (_, end) in held.items()}, asked.why)
+
+
+def _count(environment: Environment, topic: str, old: Ledger | None, query: str | None) -> tuple[RawState, Counted]:
+    if old is not None:
+        counted = Counted(_by_partition(old, Kind.ARCHIVED), _by_partition(old, Kind.DOUBLED))
+        known = RawState(old.source.raw_version, old.source.commit, old.source.batch)
+        if raw := read_new(environment, topic, query, known, counted):
+            return raw, counted
+    return read_archive(environment, topic, query)
+
+
+def _by_partition(ledger: Ledger, kind: str) -> dict[int, list[tuple[int, int]]]:
+    found = {partition: ledger.ranges(partition, kind) for partition in ledger.partitions}
+    return {partition: ranges for partition, ranges in found.items() if ranges}
+
+
+def _ask(environment: Environment, topic: str) -> Asked:
+    try:
+        return Asked(ask_kafka(environment, topic))
+    except NoAnswerError as error:
+        return Asked(None, str(error))
+
+
+def _coverage(counted: Counted, planned: dict[int, int], old: Ledger | None) -> dict[int, int]:
+    """Per partition, the offset below which every record should be archived: it never falls."""
+    reached = {partition: ranges[-1][1] for partition, ranges in counted.archived.items() if ranges}
+    known = old.source.coverage if old else {}
+    partitions = {*reached, *planned, *known}
+    return {p: max(found.get(p, 0) for found in (reached, planned, known)) for p in sorted(partitions)}

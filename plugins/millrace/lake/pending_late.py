@@ -1,0 +1,48 @@
+"""Pending late: events that reached an interval after the run that is served had read the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.event_counts import count_events
+from millrace.lake.published import Publication, publications
+from millrace.lake.tables import open_table
+
+__all__ = ["REPAIR_WITHIN", "overdue", "pending_late"]
+
+REPAIR_WITHIN = timedelta(days=7)
+"""How far back intervals are repaired unless something else is asked for."""
+
+
+def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:
+    """Per published interval (its id), its events in the raw archive now less those that its run read. Exact.
+
+    The archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
+    negative number says that the archive has lost events. One without `rows_read` has proven nothing: all are late.
+    """
+    read = {found.interval: int(found.result.get("rows_read") or 0) for found in published}
+    if not read:
+        return {}
+    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name))
+    counted = count_events(table, pipeline.topic.event_time, read) if table is not None else {}
+    return {interval.id: counted.get(interval, 0) - rows for interval, rows in sorted(read.items())}
+
+
+def overdue(
+    environment: Environment, pipeline: Pipeline, until: datetime, within: timedelta
+) -> tuple[dict[Interval, int], dict[Interval, int]]:
+    """Published intervals that ended by `until` and have pending late events, with their number, oldest first.
+
+    Two dictionaries: those that ended no longer than `within` before `until`, which are to be repaired, and the older.
+    """
+    published = publications(environment, pipeline)
+    pending = pending_late(environment, pipeline, published)
+    found = [each.interval for each in published if each.interval.end <= until and pending[each.interval.id] > 0]
+    counts = {interval: pending[interval.id] for interval in found}
+    recent = {interval: count for interval, count in counts.items() if interval.end >= until - within}
+    return recent, {interval: count for interval, count in counts.items() if interval not in recent}

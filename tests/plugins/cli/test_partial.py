@@ -1,0 +1,116 @@
+"""`millrace view` and `millrace reprocess` say what is partial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.errors import MillraceError
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.cli import batch
+from millrace.cli.view import served_line
+from millrace.environment import Environment
+from millrace.lake.published import publications
+from millrace.supervision.connection import Connection
+from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
+from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+RESULT = {"version": "v1", "rows_read": 3, "dead_letters": 1, "rows_written": 2, "parity": None}
+
+
+def view_of(*intervals: tuple[str, str, bool]) -> pa.Table:
+    return pa.Table.from_pylist([{"_interval": i, "_layer": layer, "_partial": p} for i, layer, p in intervals])
+
+
+def test_the_line_of_intervals_names_those_that_are_partial() -> None:
+    batch_rows = [("20261118T000000Z", "batch", False), ("20261119T000000Z", "batch", True)]
+    rows = view_of(*batch_rows, *batch_rows, ("20261120T000000Z", "batch", False), ("20261121T000000Z", "speed", False))
+    assert served_line(rows) == (
+        "3 served by batch (20261118T000000Z to 20261120T000000Z; 1 partial: 20261119T000000Z);"
+        " 1 served by speed (20261121T000000Z)"
+    )
+    assert served_line(view_of(("20261119T000000Z", "batch", True))) == (
+        "1 served by batch (20261119T000000Z; 1 partial: 20261119T000000Z); 0 served by speed"
+    )
+
+
+@pytest.fixture
+def ticks(environment: Environment, tmp_path: Path) -> ArchivedTopic:
+    """Three records, of which two are archived."""
+    ticks = ArchivedTopic(replace(environment, lake=f"{environment.lake}/{tmp_path.name}"))
+    ticks.produce(3)
+    ticks.archive(2, 0)
+    return ticks
+
+
+class Notes(FolderNotes):
+    """Every run has left its result."""
+
+    def read_json(self, path: str) -> dict[str, object] | None:
+        return dict(RESULT)
+
+
+@pytest.fixture
+def reprocess(ticks: ArchivedTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict]:
+    """`millrace reprocess` of an interval, with a driver that succeeds at once."""
+    connection = Connection(ticks.environment, FakePlatform(), Notes(tmp_path))
+    monkeypatch.setattr("millrace.cli.follow.run_to_end", lambda *arguments: None)
+
+    def reprocess(interval, wait=timedelta(0), allow_partial=False):
+        pipeline = replace(stock_high_low, topic=ticks.topic)
+        return batch.reprocess_interval(connection, pipeline, interval, wait, False, allow_partial)
+
+    return reprocess
+
+
+def test_a_reprocess_waits_for_the_archive_with_the_reason_on_stderr_and_then_fails_with_it(
+    reprocess: Callable[..., dict], ticks: ArchivedTopic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interval = ended(MINUTE)
+    with pytest.raises(MillraceError, match=r"not proven complete after 0:00:01: .*partition 0 has 2 of 3"):
+        reprocess(interval, wait=timedelta(seconds=1))
+    printed = capsys.readouterr()
+    (waiting,) = [line for line in printed.err.splitlines() if ": waiting: " in line]
+    assert waiting.startswith(f"stock_high_low {interval.id}: waiting: the archive is behind Kafka: partition 0 has 2 ")
+    assert printed.out == ""
+    assert publications(ticks.environment, stock_high_low) == []
+
+
+def test_a_reprocess_of_what_has_not_ended_is_published_only_as_partial_and_says_so(
+    reprocess: Callable[..., dict], ticks: ArchivedTopic, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interval = ending(HOUR)
+    with pytest.raises(MillraceError, match="it is complete from"):
+        reprocess(interval)
+    result = reprocess(interval, allow_partial=True)
+    early, behind = result["partial"]
+    assert batch.told(interval, result) == (
+        f"interval {interval.id}: 3 events, 1 dead letters, 2 rows; published as partial: {early}; {behind}"
+    )
+    assert f"stock_high_low {interval.id}: partial: {behind}" in capsys.readouterr().err
+    (published,) = publications(ticks.environment, stock_high_low)
+    assert published.partial == [early, behind]
+
+
+def test_a_complete_reprocess_takes_the_place_of_a_partial_one_and_not_the_other_way_round(
+    reprocess: Callable[..., dict], ticks: ArchivedTopic
+) -> None:
+    interval = ended(MINUTE)
+    assert reprocess(interval, allow_partial=True)["published"]
+    ticks.archive(3, 0)
+    complete = reprocess(interval)
+    assert (complete["published"], complete["partial"]) == (True, [])
+    assert batch.told(interval, complete).endswith("2 rows; published")
+    ticks.produce(1)
+    late = reprocess(interval, allow_partial=True)
+    assert late["partial"]
+    assert not late["published"], "of the same archive, the complete run stays"
+    assert "not published" in batch.told(interval, late)
+    (published,) = publications(ticks.environment, stock_high_low)
+    assert published.partial == []

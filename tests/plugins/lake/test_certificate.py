@@ -1,0 +1,189 @@
+"""An interval's archive is proven complete, or it is said why not: on real Kafka and a real lake."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.lake import archive_query
+from millrace.environment import Environment
+from millrace.lake.certificate import Certificate, Claim, NotArchivedError, certify
+from millrace.lake.offsets import KafkaEnd
+from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
+
+HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+OVER = timedelta(minutes=5)
+
+
+@pytest.fixture
+def ticks(own_lake: Environment) -> ArchivedTopic:
+    """Three records in partition 0, two in partition 1; no archive yet."""
+    ticks = ArchivedTopic(own_lake)
+    ticks.produce(3, partition=0)
+    ticks.produce(2, partition=1)
+    return ticks
+
+
+def test_what_has_all_that_kafka_held_after_the_allowed_lateness_is_proven_complete(ticks: ArchivedTopic) -> None:
+    ticks.archive(1, 0)
+    ticks.archive(3, 2)
+    interval = ended(OVER)
+    certificate = ticks.claim(interval).look().proof()
+    assert certificate is not None
+    assert (certificate.topic, certificate.raw_version, certificate.archive_batch) == (ticks.topic.name, 1, 1)
+    assert certificate.coverage == certificate.kafka_end == {0: 3, 1: 2}
+    assert certificate.partial == []
+    assert datetime.fromisoformat(certificate.kafka_end_at or "") >= interval.end
+    assert Certificate.from_json(certificate.to_json()) == certificate
+
+
+def test_an_archive_that_is_behind_in_one_partition_proves_nothing(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 1)
+    look = ticks.claim(ended(OVER)).look()
+    assert look.proof() is None
+    assert look.missing == (
+        "the archive is behind Kafka: partition 1 has 1 of 2; it catches up while the DAG "
+        f"'{archive_query(ticks.topic.name)}' runs",
+    )
+
+
+def test_a_topic_without_an_archive_is_told_apart(ticks: ArchivedTopic) -> None:
+    look = ticks.claim(ended(OVER)).look()
+    assert look.certificate is None
+    assert look.missing == (
+        f"topic '{ticks.topic.name}' has no raw archive yet; the DAG '{archive_query(ticks.topic.name)}' starts it",
+    )
+
+
+@pytest.mark.parametrize("ago", [-OVER, OVER], ids=["before its end", "before its allowed lateness"])
+def test_an_interval_is_not_complete_before_its_end_and_the_allowed_lateness(
+    ticks: ArchivedTopic, ago: timedelta
+) -> None:
+    ticks.topic = replace(ticks.topic, allowed_lateness=HOUR)
+    ticks.archive(3, 2)
+    interval = ended(ago)
+    look = ticks.claim(interval).look()
+    assert look.proof() is None
+    assert look.needed is None, "what Kafka holds now is not all of it"
+    assert look.missing == (
+        f"interval {interval.id} ends at {interval.end:%Y-%m-%d %H:%M:%S} UTC; with the 1:00:00 that topic"
+        f" '{ticks.topic.name}' allows its records to be late, it is complete from"
+        f" {interval.end + HOUR:%Y-%m-%d %H:%M:%S} UTC on",
+    )
+
+
+def test_records_that_arrive_within_the_allowed_lateness_are_needed(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 2)
+    early = KafkaEnd({0: 3, 1: 2}, datetime.now(UTC) - HOUR)  # asked before the interval's end
+    claim = ticks.claim(ended(OVER))
+    assert claim.look(early).proof() is None
+    ticks.produce(1, partition=1)
+    look = claim.look()
+    assert look.needed is not None
+    assert look.needed.offsets == {0: 3, 1: 3}
+    assert look.proof() is None
+
+
+def test_records_that_arrive_after_that_do_not_keep_an_interval_from_being_proven(ticks: ArchivedTopic) -> None:
+    ticks.archive(0, 0)
+    claim = ticks.claim(ended(OVER))
+    needed = claim.look().needed
+    ticks.produce(5)
+    ticks.archive(3, 2)
+    assert claim.look().proof() is None
+    certificate = claim.look(needed).proof()
+    assert certificate is not None
+    assert certificate.kafka_end == {0: 3, 1: 2}
+
+
+def test_a_topic_that_kafka_does_not_have_proves_nothing(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 2)
+    other = ArchivedTopic(ticks.environment)
+    other.topic = replace(other.topic, name="never_made")
+    other.archive(0, 0)
+    look = other.claim(ended(OVER)).look()
+    assert look.proof() is None
+    assert look.missing == ("Kafka has no topic 'never_made'",)
+
+
+def test_a_kafka_that_does_not_answer_is_a_reason(ticks: ArchivedTopic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("millrace.lake.offsets._TIMEOUT_S", 1)
+    ticks.archive(3, 2)
+    silent = Claim(replace(ticks.environment, kafka_bootstrap="127.0.0.1:1"), ticks.topic, ended(OVER))
+    (reason,) = silent.look().missing
+    assert reason.startswith("Kafka at 127.0.0.1:1 does not answer")
+    assert silent.partial().partial == [reason]
+
+
+def test_a_lake_that_does_not_answer_is_a_reason_to_wait(ticks: ArchivedTopic) -> None:
+    class DownClaim(Claim):
+        def look(self, needed: KafkaEnd | None = None) -> object:  # type: ignore[override]
+            raise ConnectionError("the lake is down")
+
+    needed = KafkaEnd({0: 3}, datetime.now(UTC))
+    look = DownClaim(ticks.environment, ticks.topic, ended(OVER)).try_look(needed)
+    assert look.missing == ("the archive cannot be read (ConnectionError: the lake is down)",)
+    assert look.needed == needed
+
+
+def test_certifying_waits_until_the_interval_has_ended_and_the_archive_has_caught_up(ticks: ArchivedTopic) -> None:
+    ticks.topic = replace(ticks.topic, allowed_lateness=SECOND)
+    ticks.archive(3, 2)
+    told: list[str] = []
+
+    def tell(reason: str) -> None:
+        """A record comes late, before the allowed lateness has passed; once it is missed, it is archived."""
+        told.append(reason)
+        ticks.produce(1) if len(told) == 1 else ticks.archive(4, 2)
+
+    interval = ending(SECOND)
+    certificate = certify(ticks.environment, ticks.topic, interval, wait=timedelta(seconds=30), tell=tell)
+    assert len(told) == 2
+    assert told[0].startswith(f"interval {interval.id} ends at")
+    assert told[1].startswith("the archive is behind Kafka: partition 0 has 3 of 4")
+    assert (certificate.coverage, certificate.partial) == ({0: 4, 1: 2}, [])
+    assert datetime.fromisoformat(certificate.kafka_end_at or "") >= interval.end + SECOND
+
+
+def test_certifying_ends_with_the_reason_when_the_wait_is_over(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 0)
+    interval = ended(OVER)
+    with pytest.raises(NotArchivedError) as refused:
+        certify(ticks.environment, ticks.topic, interval, wait=SECOND)
+    query = archive_query(ticks.topic.name)
+    assert str(refused.value) == (
+        f"topic '{ticks.topic.name}', interval {interval.id} is not proven complete after 0:00:01: the archive is"
+        f" behind Kafka: partition 1 has 0 of 2; it catches up while the DAG '{query}' runs; only what is complete is"
+        f" published: see that the DAG '{query}' runs, then try again, or allow a partial result"
+    )
+
+
+def test_without_an_interval_it_waits_for_what_kafka_holds_now(ticks: ArchivedTopic) -> None:
+    with pytest.raises(NotArchivedError, match="no raw archive yet"):
+        certify(ticks.environment, ticks.topic, wait=timedelta(0))
+    late = threading.Timer(1.0, ticks.archive, (3, 2))
+    late.start()
+    assert certify(ticks.environment, ticks.topic, wait=timedelta(seconds=30)).coverage == {0: 3, 1: 2}
+    late.join()
+
+
+def test_a_partial_certificate_says_all_that_is_missing_at_once(ticks: ArchivedTopic) -> None:
+    ticks.archive(2, 2)
+    certificate = ticks.claim(ending(HOUR)).partial()
+    assert (certificate.coverage, certificate.kafka_end) == ({0: 2, 1: 2}, {0: 3, 1: 2})
+    early, behind = certificate.partial
+    assert "complete from" in early
+    assert "partition 0 has 2 of 3" in behind
+
+
+def test_what_is_complete_is_not_partial_although_it_is_allowed(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 2)
+    assert ticks.claim(ended(OVER)).partial().partial == []
+
+
+def test_without_an_archive_nothing_is_partial(ticks: ArchivedTopic) -> None:
+    with pytest.raises(NotArchivedError, match=r"no raw archive yet.*without an archive nothing is partial"):
+        ticks.claim(ended(OVER)).partial()
