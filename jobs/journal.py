@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-__all__ = ["Journal", "JournalFiles", "Read", "Reads", "whole_lines"]
+from jobs.checkpoint import Checkpoint, of_topic
+from jobs.lake import Lake, speed_query
+from jobs.pipeline import Pipeline
+from jobs.small_files import SmallFiles
+
+__all__ = ["Journal", "Read", "Reads", "speed_reads", "whole_lines"]
 
 _FIRST_LINE_BYTES = 64 * 1024
 
 OffsetRanges = Mapping[int, Tuple[int, int]]
-
-
-class JournalFiles(ABC):
-    """A folder of journals, one file a day, wherever it is read from."""
-
-    @abstractmethod
-    def names(self) -> List[str]:
-        """Names of the files, in any order."""
-
-    @abstractmethod
-    def text(self, name: str) -> str:
-        """A file's text."""
-
-    @abstractmethod
-    def head(self, name: str, size: int) -> str:
-        """A file's first `size` bytes, as text."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +45,11 @@ class Reads:
 
 
 class Journal:
-    """The lines of one checkpoint (by its query id) about one topic."""
+    """The lines of one checkpoint (by its query id) about one topic, in a folder with one file a day."""
 
-    def __init__(self, files: JournalFiles, query_id: str, topic: str) -> None:
+    def __init__(self, files: SmallFiles, folder: str, query_id: str, topic: str) -> None:
         self._files = files
+        self._folder = folder
         self._query_id = query_id
         self._topic = topic
 
@@ -74,22 +63,22 @@ class Journal:
         for line in self._lines(offsets):
             batch = int(line["batch_id"])
             if batch >= max(found, default=0):
-                processed = self._offsets(line["end_offsets"])
+                processed = of_topic(line["end_offsets"], self._topic)
             found[batch] = list(self._of_line(line, offsets))
         return Reads([read for batch in sorted(found) for read in found[batch]], processed, max(found, default=-1))
 
     def _lines(self, offsets: OffsetRanges) -> Iterator[Dict[str, Any]]:
-        names = sorted(self._files.names())
+        names = sorted(self._files.names(self._folder))
         firsts = [*map(self._first_offsets, names), None]
         for number, name in enumerate(names):
             if name == names[-1] or _may_hold(offsets, firsts[number], firsts[number + 1]):
-                for line in whole_lines(self._files.text(name)):
+                for line in whole_lines(self._files.read(f"{self._folder}/{name}") or ""):
                     if line["query_id"] == self._query_id:
                         yield line
 
     def _of_line(self, line: Dict[str, Any], offsets: OffsetRanges) -> Iterator[Read]:
-        starts = self._offsets(line["start_offsets"])
-        for partition, after in self._offsets(line["end_offsets"]).items():
+        starts = of_topic(line["start_offsets"], self._topic)
+        for partition, after in of_topic(line["end_offsets"], self._topic).items():
             first = starts.get(partition, 0)
             lowest, highest = offsets.get(partition, (0, -1))
             if first < after and first <= highest and lowest < after:
@@ -98,12 +87,20 @@ class Journal:
 
     def _first_offsets(self, name: str) -> Optional[Dict[int, int]]:
         """Where the file's first micro-batch began; None where that one is of another checkpoint."""
-        for line in whole_lines(self._files.head(name, _FIRST_LINE_BYTES)):
-            return self._offsets(line["start_offsets"]) if line["query_id"] == self._query_id else None
+        for line in whole_lines(self._files.read_head(f"{self._folder}/{name}", _FIRST_LINE_BYTES)):
+            return of_topic(line["start_offsets"], self._topic) if line["query_id"] == self._query_id else None
         return None
 
-    def _offsets(self, told: Optional[Dict[str, Dict[str, int]]]) -> Dict[int, int]:
-        return {int(partition): int(offset) for partition, offset in (told or {}).get(self._topic, {}).items()}
+
+def speed_reads(
+    files: SmallFiles, lake: Lake, pipeline: Pipeline, version: str, offsets: OffsetRanges
+) -> Optional[Reads]:
+    """What the speed layer's version read of these offsets: see `Journal.reads`. None: it never ran."""
+    query = speed_query(pipeline.name)
+    query_id = Checkpoint(files, lake.checkpoint(query, version)).query_id()
+    if query_id is None:
+        return None
+    return Journal(files, lake.progress_folder(query), query_id, pipeline.topic.name).reads(offsets)
 
 
 def whole_lines(text: str) -> Iterator[Dict[str, Any]]:

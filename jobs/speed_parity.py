@@ -10,13 +10,13 @@ from pyspark.sql import functions as F
 
 from jobs.causes import Causes
 from jobs.interval import Interval
-from jobs.journal import Reads
+from jobs.journal import Reads, speed_reads
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.parity import compare
 from jobs.pipeline import Pipeline
 from jobs.speed import newest_rows
-from jobs.speed_reads import mark, speed_reads
+from jobs.speed_reads import mark
 from jobs.tables import read_table
 from jobs.verdicts import BEFORE_STREAM, LATE, OTHER_VERSION
 

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.checkpoint import Checkpoint
-from jobs.journal import Journal, JournalFiles, Reads
-from jobs.lake import Lake, speed_query
-from jobs.lake_files import LakeFiles
+from jobs.journal import Reads
 from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, LATE, NOT_YET_READ, REDECODED
 
-__all__ = ["mark", "speed_reads"]
+__all__ = ["mark"]
 
 # Offsets per bucket: makes finding an event's micro-batch an equality join.
 _BUCKET = 1024
 _READ = "_read_partition int, _read_bucket long, _first long, _after long, _late_watermark timestamp"
-
-
-def speed_reads(
-    files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str, offsets: Mapping[int, Tuple[int, int]]
-) -> Optional[Reads]:
-    """What the speed layer's version read of these offsets: see `jobs.journal.Journal.reads`. None: it never ran."""
-    query = speed_query(pipeline.name)
-    query_id = Checkpoint(files, lake.checkpoint(query, version)).query_id()
-    if query_id is None:
-        return None
-    return Journal(_OnLake(files, lake.progress_folder(query)), query_id, pipeline.topic.name).reads(offsets)
 
 
 def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
@@ -55,21 +41,6 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
         .when(F.col("_window_end_us") <= F.expr("unix_micros(_late_watermark)"), LATE)
     )
     return joined.withColumn("_lacks", lacks).select(*events.columns, "_window_end_us", "_lacks")
-
-
-class _OnLake(JournalFiles):
-    def __init__(self, files: LakeFiles, folder: str) -> None:
-        self._files = files
-        self._folder = folder
-
-    def names(self) -> List[str]:
-        return self._files.names(self._folder)
-
-    def text(self, name: str) -> str:
-        return self._files.read(f"{self._folder}/{name}") or ""
-
-    def head(self, name: str, size: int) -> str:
-        return self._files.read_head(f"{self._folder}/{name}", size)
 
 
 def _is_processed(reads: Reads) -> Any:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from jobs.checkpoint import Checkpoint, of_topic
 from jobs.errors import MillraceError
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.topic import Topic
 from millrace.environment import Environment
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
+from millrace.lake.text_files import TextFiles
 
-__all__ = ["Coverage", "read_coverage"]
+__all__ = ["Coverage", "archive_checkpoint", "read_coverage"]
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,24 @@ class Coverage:
 
 def read_coverage(environment: Environment, topic: Topic) -> Coverage | None:
     """Of the newest version; None before the archive's first start. Raises MillraceError for a damaged checkpoint."""
-    checkpoint = Lake("").checkpoint(archive_query(topic.name), RAW_VERSION)
-    store = LakeStore(environment)
-    metadata = store.read_json(f"{checkpoint}/metadata")
+    checkpoint = archive_checkpoint(environment, topic.name)
+    query_id = checkpoint.query_id()
     table = open_table(environment, Lake(environment.lake).raw(topic.name))
-    if metadata is None or table is None:
+    if query_id is None or table is None:
         return None
     # Delta's sink stores the number of its last micro-batch under the query's id, in the commit of its rows.
-    batch = table.transaction_version(metadata["id"])
+    batch = table.transaction_version(query_id)
     if batch is None:
-        return Coverage(table.version(), {}, metadata["id"], -1)
-    return Coverage(table.version(), _planned_offsets(store, checkpoint, batch, topic), metadata["id"], batch)
-
-
-def _planned_offsets(store: LakeStore, checkpoint: str, batch: int, topic: Topic) -> dict[int, int]:
-    """The end offsets of a micro-batch, from Spark's offset log: a version line, a metadata line, a line per source."""
-    lines = store.read_lines(f"{checkpoint}/offsets/{batch}")
-    if len(lines) != 3:
+        return Coverage(table.version(), {}, query_id, -1)
+    planned = checkpoint.planned(batch)
+    if planned is None:
         raise MillraceError(
-            f"{checkpoint}/offsets/{batch} has {len(lines)} lines where Spark writes 3; the checkpoint was changed by"
-            " something else: restore it before the next reprocess"
+            f"topic {topic.name!r}: the archive's checkpoint has no offsets of micro-batch {batch}, which the raw"
+            " archive holds; the checkpoint was changed by something else: restore it before the next reprocess"
         )
-    return {int(partition): offset for partition, offset in json.loads(lines[2])[topic.name].items()}
+    return Coverage(table.version(), of_topic(planned.end_offsets, topic.name), query_id, batch)
+
+
+def archive_checkpoint(environment: Environment, topic: str) -> Checkpoint:
+    """The checkpoint of the topic's archive query."""
+    return Checkpoint(TextFiles(LakeStore(environment)), Lake("").checkpoint(archive_query(topic), RAW_VERSION))

@@ -10,14 +10,14 @@ from typing import Any
 
 from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
-from jobs.journal import Read, Reads
+from jobs.journal import Read, Reads, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
 from millrace.environment import Environment
-from millrace.lake.journals import speed_reads
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table, query
+from millrace.lake.text_files import TextFiles
 
 __all__ = ["Explanation", "Record", "explain", "newest_result"]
 
@@ -104,7 +104,8 @@ def _records(
 ) -> Iterator[Record]:
     found = _events(environment, pipeline, interval, key)
     in_run = {_place(row) for row in _events(environment, pipeline, interval, key, result["raw_version"])}
-    reads = speed_reads(LakeStore(environment), pipeline, result["version"], _offsets(found))
+    files = TextFiles(LakeStore(environment))
+    reads = speed_reads(files, Lake(""), pipeline, result["version"], _offsets(found))
     for row in found:
         read = _read_by(reads, row)
         yield Record(

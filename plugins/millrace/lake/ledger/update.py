@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from jobs.checkpoint import of_topic
 from jobs.errors import MillraceError
 from jobs.lake import Lake
 from millrace.environment import Environment
+from millrace.lake.coverage import archive_checkpoint
 from millrace.lake.ledger.account import Account, Asked, begins
 from millrace.lake.ledger.archived import RawState, check_archive, read_archive, read_new
-from millrace.lake.ledger.checkpoint import first_offsets, planned_offsets, query_id
 from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Kind, Ledger, Source
 from millrace.lake.ledger.kafka_topic import NoAnswerError, ask_kafka
 from millrace.lake.ledger.table import create_ledger, read_ledger, write_ledger
-from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
 
 if TYPE_CHECKING:
@@ -86,17 +86,18 @@ def _open(environment: Environment, topic: str) -> DeltaTable:
 
 def _next(environment: Environment, topic: str, old: Ledger | None) -> LedgerReport:
     """The archive is read before Kafka is asked, so Kafka's end is never behind it but for a loss."""
-    store = LakeStore(environment)
-    raw, counted = _count(environment, topic, old, query_id(store, topic))
-    planned = planned_offsets(store, topic, raw.batch) if raw.batch is not None else None
+    checkpoint = archive_checkpoint(environment, topic)
+    raw, counted = _count(environment, topic, old, checkpoint.query_id())
+    planned = checkpoint.planned(raw.batch) if raw.batch is not None else None
+    noted = checkpoint.first_offsets()
     asked = _ask(environment, topic)
     source = Source(
         raw_version=raw.version,
         commit=raw.commit,
         batch=raw.batch,
         topic_id=asked.topic_id or (old.source.topic_id if old else None),
-        begin=begins(old.source.begin if old else {}, first_offsets(store, topic), counted, asked),
-        coverage=_coverage(counted, planned or {}, old),
+        begin=begins(old.source.begin if old else {}, of_topic(noted, topic) if noted else None, counted, asked),
+        coverage=_coverage(counted, of_topic(planned.end_offsets, topic) if planned else {}, old),
     )
     entries = Account(old, counted, source, asked, datetime.now(UTC)).entries()
     held = asked.witness.facts.held if asked.witness else {}
