@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from jobs.interval import Interval
+from millrace.lake.tables import binned, query
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -93,23 +94,11 @@ def _scanned(table: DeltaTable, event_time: str, intervals: Iterable[Interval]) 
 
 
 def _query(table: DeltaTable, event_time: str, length: timedelta, days: set[date]) -> dict[datetime, int]:
-    """Events of these days by the start of their interval.
-
-    The days alone limit what is read: Spark's statistics of a timestamp are cut to milliseconds, and a bound on it
-    could leave a file out.
-    """
-    import pyarrow as pa
-    from deltalake import QueryBuilder
-
+    """Events of these days by the start of their interval."""
     wanted = ", ".join(f"DATE '{day}'" for day in sorted(days))
-    bin_s = f"INTERVAL '{int(length.total_seconds())} seconds'"
-    sql = (
-        f"SELECT date_bin({bin_s}, event['{event_time}'], TIMESTAMP '1970-01-01T00:00:00Z') AS start, count(*) AS found"
-        f" FROM rows WHERE event_date IN ({wanted}) GROUP BY 1"
-    )
-    rows = pa.table(QueryBuilder().register("rows", table).execute(sql).read_all())
-    starts = rows["start"].cast(pa.timestamp("us", tz="UTC")).to_pylist()
-    return dict(zip((start.astimezone(UTC) for start in starts), rows["found"].to_pylist(), strict=True))
+    sql = f"SELECT {binned(event_time, length)} AS start, count(*) AS found FROM rows"
+    found = query(table, f"{sql} WHERE event_date IN ({wanted}) GROUP BY 1")
+    return {row["start"]: row["found"] for row in found}
 
 
 def _days(start: datetime, end: datetime) -> list[date]:

@@ -16,7 +16,7 @@ from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
 from millrace.environment import Environment
 from millrace.lake.store import LakeStore
-from millrace.lake.tables import open_table, query
+from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
 
 __all__ = ["Explanation", "Record", "explain", "newest_result"]
@@ -132,10 +132,9 @@ def _events(
     fields = {field.name for field in pipeline.topic.fields}
     for name, text in key.items():
         if name == pipeline.row_time:
-            # Not a bound on the time itself: Spark's statistics of a timestamp are cut to milliseconds.
-            bin_s = f"INTERVAL '{int(pipeline.window.total_seconds())} seconds'"
-            start = f"date_bin({bin_s}, event['{pipeline.topic.event_time}'], TIMESTAMP '1970-01-01T00:00:00Z')"
-            where.append(f"{start} = TIMESTAMP '{_moment(name, text).isoformat()}'")
+            where.append(
+                f"{binned(pipeline.topic.event_time, pipeline.window)} = TIMESTAMP '{_moment(name, text).isoformat()}'"
+            )
         elif name in fields:
             where.append(f"CAST(event['{name}'] AS VARCHAR) = '{text.replace(chr(39), 2 * chr(39))}'")
     columns = '"partition", "offset", event, "timestamp", archived_at, redecoded_at'

@@ -21,9 +21,9 @@ _PARITY = ("equal", "different", "only_batch", "only_speed")
 def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Table) -> list[dict[str, Any]]:
     """One entry per interval of `rows` (see `read_view`) and per published one, oldest first.
 
-    `parity` counts and `pending_late` (see `millrace.lake.pending_late`) are None where the speed layer serves the
-    interval. An interval that is published without rows has 0 of them. `partial`: published from an archive that was
-    not proven complete.
+    `parity` counts, `late` (events that the speed layer dropped) and `pending_late` (see
+    `millrace.lake.pending_late`) are None where the speed layer serves the interval. An interval that is published
+    without rows has 0 of them. `partial`: published from an archive that was not proven complete.
     """
     counted = Counter(_pairs(rows))
     published = {found.interval.id: found for found in publications(environment, pipeline)}
@@ -40,6 +40,7 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
                 "layer": layer,
                 "rows": counted[(interval, layer)],
                 **{name: parity.get(name) for name in _PARITY},
+                "late": (served.result.get("late") or {}).get("events") if served else None,
                 "pending_late": pending[interval] if layer == "batch" else None,
                 "partial": bool(served and served.partial),
                 "run": served.run if served else None,

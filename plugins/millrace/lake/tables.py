@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from millrace.environment import Environment
@@ -9,7 +10,7 @@ from millrace.environment import Environment
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["open_table", "query"]
+__all__ = ["binned", "open_table", "query"]
 
 
 def open_table(environment: Environment, uri: str, version: int | None = None) -> DeltaTable | None:
@@ -28,5 +29,19 @@ def query(table: DeltaTable, sql: str) -> list[dict[str, Any]]:
     import pyarrow as pa
     from deltalake import QueryBuilder
 
-    found: list[dict[str, Any]] = pa.table(QueryBuilder().register("rows", table).execute(sql).read_all()).to_pylist()
+    rows = pa.table(QueryBuilder().register("rows", table).execute(sql).read_all())
+    # DataFusion computes times in nanoseconds, which Python's do not have.
+    plain = {pa.timestamp("ns", tz=zone): pa.timestamp("us", tz="UTC") for zone in ("UTC", "+00:00")}
+    rows = rows.cast(pa.schema([field.with_type(plain.get(field.type, field.type)) for field in rows.schema]))
+    found: list[dict[str, Any]] = rows.to_pylist()
     return found
+
+
+def binned(event_time: str, length: timedelta) -> str:
+    """SQL: where the span of this length, counted from the epoch, begins that holds an event's time.
+
+    To select by time, compare this: Spark cuts its statistics of a timestamp to milliseconds, so a bound on the time
+    itself could leave a file out.
+    """
+    span = f"INTERVAL '{int(length.total_seconds() * 1000)} milliseconds'"
+    return f"date_bin({span}, event['{event_time}'], TIMESTAMP '1970-01-01T00:00:00Z')"

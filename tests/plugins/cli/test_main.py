@@ -27,6 +27,7 @@ COMMANDS = (
     "dead-letters",
     "redecode",
     "explain",
+    "late",
     "ledger",
 )
 Millrace = Callable[..., tuple[int, str, str]]

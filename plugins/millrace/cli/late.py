@@ -1,0 +1,49 @@
+"""`millrace late`: what the speed layer dropped, per window."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from millrace.cli.shared import Json, plain_table, print_json, print_rich
+
+__all__ = ["register"]
+
+EXAMPLES = """Examples:\n
+millrace late stock_high_low 2026-11-20 — events of the day that the speed layer dropped as late, per window\n
+millrace late stock_high_low 2026-11-20 --json\n
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command(epilog=EXAMPLES)(late)
+
+
+def late(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
+    interval: Annotated[str, typer.Argument(help="The interval's start: 2026-11-20 or 20261120T000000Z.")],
+    as_json: Json = False,
+) -> None:
+    """Count the events of an interval that the speed layer dropped as late, as far as they are archived."""
+    from jobs.interval import Interval
+    from jobs.pipelines import find_pipeline
+    from jobs.version import fingerprint
+    from millrace.cli.shared import connected
+    from millrace.lake.late import late_events
+
+    found = find_pipeline(pipeline)
+    each = Interval.parse(interval, found.interval)
+    windows = late_events(connected().environment, found, each, fingerprint(found))
+    if as_json:
+        print_json({"interval": each.id, "events": sum(windows.values()), "windows": list(windows.items())})
+        return
+    table = plain_table()
+    table.add_column("window")
+    table.add_column("late events", justify="right")
+    for start, events in windows.items():
+        table.add_row(f"{start:%Y-%m-%d %H:%M:%S}", f"{events:,}")
+    if windows:
+        print_rich(table)
+    typer.echo(f"{found.name} {each.id}: {sum(windows.values()):,} late events in {len(windows):,} windows")

@@ -1,0 +1,65 @@
+"""Which events the speed layer dropped as late: exact, as far as the archive has them, also before a reprocess."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from jobs.interval import Interval
+from jobs.journal import Read, speed_reads
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.store import LakeStore
+from millrace.lake.tables import binned, open_table, query
+from millrace.lake.text_files import TextFiles
+
+__all__ = ["late_events"]
+
+Event = tuple[int, int, datetime]
+
+
+def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> dict[datetime, int]:
+    """By start of the window, in order: the interval's events that this version of the speed layer dropped as late.
+
+    Windows without any are left out. A run's result has the same counts under `late`, found in Spark.
+    """
+    events = list(_events(environment, pipeline, interval))
+    offsets: dict[int, tuple[int, int]] = {}
+    for partition, offset, _ in events:
+        first, last = offsets.get(partition, (offset, offset))
+        offsets[partition] = (min(first, offset), max(last, offset))
+    reads = speed_reads(TextFiles(LakeStore(environment)), Lake(""), pipeline, version, offsets)
+    late = Counter(_late(events, reads.reads, pipeline.window)) if reads else Counter[datetime]()
+    return dict(sorted(late.items()))
+
+
+def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> Iterator[Event]:
+    """Partition, offset and start of the window of what the speed layer could decode."""
+    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name))
+    if table is None:
+        return
+    time, last_day = pipeline.topic.event_time, (interval.end - timedelta(microseconds=1)).date()
+    found = query(
+        table,
+        f'SELECT "partition", "offset", {binned(time, pipeline.window)} AS start FROM rows'
+        f" WHERE event_date BETWEEN DATE '{interval.start.date()}' AND DATE '{last_day}' AND redecoded_at IS NULL"
+        f" AND {binned(time, interval.end - interval.start)} = TIMESTAMP '{interval.start.isoformat()}'",
+    )
+    yield from ((row["partition"], row["offset"], row["start"]) for row in found)
+
+
+def _late(events: Iterable[Event], reads: Iterable[Read], window: timedelta) -> Iterator[datetime]:
+    """The starts of the windows of late events, each as often as it has some."""
+    by_partition: dict[int, list[Read]] = {}
+    for read in sorted(reads, key=lambda read: read.first):
+        by_partition.setdefault(read.partition, []).append(read)
+    firsts = {partition: [read.first for read in found] for partition, found in by_partition.items()}
+    for partition, offset, start in events:
+        place = bisect_right(firsts.get(partition, []), offset) - 1
+        if place >= 0:
+            read = by_partition[partition][place]
+            if offset < read.after and read.late_watermark is not None and start + window <= read.late_watermark:
+                yield start
