@@ -40,16 +40,17 @@ class Causes:
         """Adds `cause` to keys that differ.
 
         A difference is explained when the transformation of the events that the speed layer counted gives the speed
-        layer's row. Its cause is then the first kind of the other events without which batch would answer otherwise;
-        where that takes several kinds together, the first kind there is.
+        layer's row: with the redecoded records or without them, for it is not known whether its decoder read them. Its
+        cause is then the first kind of the other events without which batch would answer otherwise; where that takes
+        several kinds together, the first kind there is.
         """
         present = self._present()
-        counted = interval_rows(self._events.where("_lacks IS NULL"), self._pipeline, self._interval)
-        flagged = self._flag(differing, "_unexplained", counted, self._speed)
+        flagged = self._flag(differing, "_unexplained", self._rows("_lacks IS NULL"), self._speed)
+        if REDECODED in present:
+            flagged = self._flag(flagged, "_also", self._rows("_lacks_if_decoded IS NULL"), self._speed)
+            flagged = flagged.withColumn("_unexplained", F.col("_unexplained") & F.col("_also")).drop("_also")
         for number, kind in enumerate(present):
-            without = self._events.where(F.coalesce(F.col("_lacks") != kind, F.lit(True)))
-            rows = interval_rows(without, self._pipeline, self._interval)
-            flagged = self._flag(flagged, f"_kind_{number}", rows, self._batch)
+            flagged = self._flag(flagged, f"_kind_{number}", self._rows(f"NOT (_lacks <=> '{kind}')"), self._batch)
         cause = F.when(F.col("_unexplained"), UNEXPLAINED)
         for number, kind in enumerate(present):
             cause = cause.when(F.col(f"_kind_{number}"), kind)
@@ -59,6 +60,10 @@ class Causes:
     def _present(self) -> List[str]:
         found = {row["_lacks"] for row in self._events.select("_lacks").distinct().collect()}
         return [kind for kind in _ORDER if kind in found]
+
+    def _rows(self, which: str) -> DataFrame:
+        """What the transformation makes of some of the events."""
+        return interval_rows(self._events.where(which), self._pipeline, self._interval)
 
     def _flag(self, differing: DataFrame, flag: str, rows: DataFrame, others: DataFrame) -> DataFrame:
         """Adds `flag`: whether `rows` and `others` differ at the key."""

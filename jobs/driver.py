@@ -78,7 +78,8 @@ def run_reprocess(options: argparse.Namespace) -> None:
     interval = Interval.parse(options.interval, pipeline.interval)
     spark = start_session(batch_query(pipeline.name))
     lake = Lake(options.lake)
-    result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version)
+    coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
+    result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
     about = {"run": options.run_id, "interval": interval.id, "version": options.version}
     result = {**about, "raw_version": options.raw_version, **result}
     for uri in (lake.run_result(pipeline.name, options.run_id), lake.newest_result(pipeline.name, interval.id)):
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("--interval", required=True, help="the interval's start, such as 20261120T000000Z")
     for job in (batch, again):
         job.add_argument("--run", dest="run_id", required=True, help="unique name of this run")
+    batch.add_argument("--coverage", required=True, help="JSON: the offset below which it is complete, by partition")
     batch.add_argument("--raw-version", type=int, required=True, help="the raw archive's version to read")
     runs = ((archive, run_archive), (speed, run_speed), (batch, run_reprocess), (again, run_redecode))
     for job, run in runs:

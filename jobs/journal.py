@@ -34,13 +34,13 @@ class Read:
 
 @dataclass(frozen=True)
 class Reads:
-    """What one checkpoint read. `processed`: per partition the offset below which everything is processed.
+    """What one checkpoint read. `began`: per partition the first offset that it read, or was to read.
 
-    `last_batch`: the newest micro-batch, -1 before the first.
+    `last_batch`: the newest of its micro-batches that are meant, -1 where there is none.
     """
 
     reads: List[Read]
-    processed: Dict[int, int]
+    began: Dict[int, int]
     last_batch: int
 
 
@@ -53,19 +53,21 @@ class Journal:
         self._query_id = query_id
         self._topic = topic
 
-    def reads(self, offsets: OffsetRanges) -> Reads:
-        """The micro-batches that may have read these offsets (first, last) of each partition.
+    def reads(self, offsets: OffsetRanges, until: Optional[Mapping[int, int]] = None) -> Tuple[List[Read], int]:
+        """The micro-batches that may have read these offsets (first, last) of each partition, and the newest's number.
 
-        Reads the journals of the days on which that can have been, and the newest.
+        With `until`: only those that read nothing at or above these offsets. Reads the journals of the days on which
+        that can have been, and the newest.
         """
         found: Dict[int, List[Read]] = {}
-        processed: Dict[int, int] = {}
+        newest = -1
         for line in self._lines(offsets):
-            batch = int(line["batch_id"])
-            if batch >= max(found, default=0):
-                processed = of_topic(line["end_offsets"], self._topic)
-            found[batch] = list(self._of_line(line, offsets))
-        return Reads([read for batch in sorted(found) for read in found[batch]], processed, max(found, default=-1))
+            ends = of_topic(line["end_offsets"], self._topic)
+            if until is None or all(end <= until.get(partition, 0) for partition, end in ends.items()):
+                batch = int(line["batch_id"])
+                newest = max(newest, batch)
+                found[batch] = list(self._of_line(line, offsets))
+        return [read for batch in sorted(found) for read in found[batch]], newest
 
     def _lines(self, offsets: OffsetRanges) -> Iterator[Dict[str, Any]]:
         names = sorted(self._files.names(self._folder))
@@ -93,14 +95,22 @@ class Journal:
 
 
 def speed_reads(
-    files: SmallFiles, lake: Lake, pipeline: Pipeline, version: str, offsets: OffsetRanges
+    files: SmallFiles,
+    lake: Lake,
+    pipeline: Pipeline,
+    version: str,
+    offsets: OffsetRanges,
+    until: Optional[Mapping[int, int]] = None,
 ) -> Optional[Reads]:
     """What the speed layer's version read of these offsets: see `Journal.reads`. None: it never ran."""
-    query = speed_query(pipeline.name)
-    query_id = Checkpoint(files, lake.checkpoint(query, version)).query_id()
+    query, topic = speed_query(pipeline.name), pipeline.topic.name
+    checkpoint = Checkpoint(files, lake.checkpoint(query, version))
+    query_id = checkpoint.query_id()
     if query_id is None:
         return None
-    return Journal(files, lake.progress_folder(query), query_id, pipeline.topic.name).reads(offsets)
+    journal = Journal(files, lake.progress_folder(query), query_id, topic)
+    reads, last_batch = journal.reads(offsets, until)
+    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch)
 
 
 def whole_lines(text: str) -> Iterator[Dict[str, Any]]:

@@ -14,6 +14,7 @@ __all__ = ["Pipeline"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TRANSFORM = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+_RESERVED = frozenset({"outcome", "cause", "batch", "speed", "magnitude"})
 _DAY = timedelta(days=1)
 
 
@@ -57,6 +58,8 @@ class Pipeline:
             self._refuse("transform", self.transform, "is not package.module:function", "write it so")
         if isinstance(self.key, str):
             self._refuse("key", self.key, "is one text, not a tuple of names", f"write ({self.key!r},)")
+        for name in _RESERVED.intersection(self.key):
+            self._refuse("key", name, "is a name that comparisons of the layers use", "rename the column")
         if not self.key:
             self._refuse("key", self.key, "is empty", "name the columns that identify an output row")
         for field in ("window", "watermark", "interval"):

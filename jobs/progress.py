@@ -58,11 +58,10 @@ class ProgressJournal:
     def _append(self, lines: List[Dict[str, Any]]) -> None:
         by_date: Dict[str, List[str]] = {}
         for line in lines:
-            # A line of its own even after one that a crash cut off.
-            start = "\n" if line is lines[0] else ""
-            by_date.setdefault(str(line["timestamp"])[:10], []).append(f"{start}{json.dumps(line)}\n")
+            by_date.setdefault(str(line["timestamp"])[:10], []).append(json.dumps(line) + "\n")
         for date, new in by_date.items():
-            self._files.append(self._lake.progress(self._query, date), "".join(new))
+            # It begins a line also where a crash has cut one off.
+            self._files.append(self._lake.progress(self._query, date), "\n" + "".join(new))
 
     def _late_watermark(self, progress: Dict[str, Any]) -> Optional[str]:
         if not _judges_by_previous():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -19,13 +19,21 @@ __all__ = ["read_events", "reprocess"]
 
 
 def reprocess(
-    spark: SparkSession, pipeline: Pipeline, interval: Interval, lake: Lake, run: str, version: str, raw_version: int
+    spark: SparkSession,
+    pipeline: Pipeline,
+    interval: Interval,
+    lake: Lake,
+    run: str,
+    version: str,
+    raw_version: int,
+    coverage: Mapping[int, int],
 ) -> Dict[str, Any]:
     """Writes the interval's rows to `batch/<pipeline>` under `run` and compares them with the speed layer's.
 
-    Publishes nothing: rows of a run are invisible until `published` names it. The same run twice writes once. Returns
-    counts (`rows_read`, `dead_letters`, `rows_written`), and `parity` and `late` (see `jobs.speed_parity`; None when
-    there is no speed layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval.
+    Publishes nothing: rows of a run are invisible until `published` names it. The same run twice writes once.
+    `coverage`: per partition, the offset below which everything is in `raw_version` of the raw archive. Returns counts
+    (`rows_read`, `dead_letters`, `rows_written`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None
+    when there is no speed layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval.
     """
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
@@ -46,7 +54,7 @@ def reprocess(
         "rows_read": rows_read,
         "dead_letters": _dead_letters(raw, interval),
         "rows_written": written.count(),
-        **speed_parity(spark, pipeline, interval, lake, version, events, offsets, written),
+        **speed_parity(spark, pipeline, interval, lake, version, events, offsets, coverage, written),
     }
 
 

@@ -33,18 +33,20 @@ def speed_parity(
     version: str,
     events: DataFrame,
     offsets: Mapping[int, Tuple[int, int]],
+    coverage: Mapping[int, int],
     batch: DataFrame,
 ) -> Dict[str, Any]:
     """`parity`: see `jobs.parity.compare`. `late`: how many of `events` the speed layer dropped, per window.
 
-    `offsets` are the first and last of `events` in each partition, `batch` the rows of the run. Both are None when
-    there is no speed layer at all.
+    `offsets` are the first and last of `events` in each partition, `batch` the rows of the run. The speed layer is
+    taken as of `speed_batch`, its newest micro-batch that read nothing at or above the `coverage` of the run: what the
+    run cannot know is no difference. All are None when there is no speed layer at all.
     """
     files = LakeFiles(spark)
     if not files.is_table(lake.speed(pipeline.name)):
-        return {"parity": None, "late": None}
+        return {"parity": None, "late": None, "speed_batch": None}
     # The journal first: the log holds every micro-batch that is journaled, and those after it are left out.
-    reads = speed_reads(files, lake, pipeline, version, offsets)
+    reads = speed_reads(files, lake, pipeline, version, offsets, coverage)
     log = read_table(spark, lake.speed(pipeline.name)).where(F.col("_interval") == interval.id)
     of_version = log.where(F.col("_version") == version)
     if reads is None:
@@ -56,7 +58,11 @@ def speed_parity(
     try:
         speed = newest_rows(of_version, pipeline)
         causes = Causes(marked, batch, speed, pipeline, interval)
-        return {"parity": compare(batch, speed, pipeline, causes.find), "late": _late(marked, pipeline)}
+        return {
+            "parity": compare(batch, speed, pipeline, causes.find),
+            "late": _late(marked, pipeline),
+            "speed_batch": reads.last_batch if reads else None,
+        }
     finally:
         marked.unpersist()
 
@@ -64,7 +70,9 @@ def speed_parity(
 def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> DataFrame:
     """Of a version that has never run. `others`: what other versions say of the interval."""
     kind = OTHER_VERSION if others.limit(1).count() else BEFORE_STREAM
-    return mark(events, Reads([], {}, -1), pipeline).withColumn("_lacks", F.lit(kind))
+    return mark(events, Reads([], {}, -1), pipeline).withColumns(
+        dict.fromkeys(("_lacks", "_lacks_if_decoded"), F.lit(kind))
+    )
 
 
 def _late(marked: DataFrame, pipeline: Pipeline) -> Dict[str, Any]:

@@ -23,7 +23,9 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
     """Adds `_lacks`: why the speed layer's answer lacks the event (see `jobs.verdicts`); null where it counted it.
 
     `events` has `event`, `partition`, `offset` and `redecoded_at`. An event was late when its window, of the
-    pipeline's length and counted from the epoch, had ended by the watermark of the micro-batch that read it.
+    pipeline's length and counted from the epoch, had ended by the watermark of the micro-batch that read it. A
+    redecoded record was a dead letter for the archive; a speed layer whose decoder was corrected before may have
+    decoded it: `_lacks_if_decoded` is the same for that case.
     """
     rows = events.sparkSession.createDataFrame(list(_buckets(reads)), _READ)
     found = (
@@ -35,20 +37,20 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
     joined = events.join(rows, found, "left").withColumn("_window_end_us", _window_end_us(pipeline))
     unread = F.col("_first").isNull()
     lacks = (
-        F.when(unread & _is_processed(reads), BEFORE_STREAM)
+        F.when(unread & _is_before(reads), BEFORE_STREAM)
         .when(unread, NOT_YET_READ)
-        .when(F.col("redecoded_at").isNotNull(), REDECODED)
         .when(F.col("_window_end_us") <= F.expr("unix_micros(_late_watermark)"), LATE)
     )
-    return joined.withColumn("_lacks", lacks).select(*events.columns, "_window_end_us", "_lacks")
+    redecoded = F.when(F.col("_first").isNotNull() & F.col("redecoded_at").isNotNull(), REDECODED)
+    marked = joined.withColumn("_lacks_if_decoded", lacks).withColumn("_lacks", F.coalesce(redecoded, lacks))
+    return marked.select(*events.columns, "_window_end_us", "_lacks", "_lacks_if_decoded")
 
 
-def _is_processed(reads: Reads) -> Any:
-    """Of an event that no micro-batch read: whether it lies before them all, for each reads on from the one before."""
-    is_processed = F.lit(False)
-    for partition, after in reads.processed.items():
-        is_processed = is_processed | ((F.col("partition") == partition) & (F.col("offset") < after))
-    return is_processed
+def _is_before(reads: Reads) -> Any:
+    is_before = F.lit(False)
+    for partition, began in reads.began.items():
+        is_before = is_before | ((F.col("partition") == partition) & (F.col("offset") < began))
+    return is_before
 
 
 def _buckets(reads: Reads) -> Iterator[Tuple[int, int, int, int, Optional[datetime]]]:

@@ -33,7 +33,7 @@ def verdict(
     The same rule as `jobs.speed_reads.mark`, which does it for a whole interval in Spark.
     """
     if read is None:
-        return BEFORE_STREAM if offset < reads.processed.get(partition, 0) else NOT_YET_READ
+        return BEFORE_STREAM if offset < reads.began.get(partition, 0) else NOT_YET_READ
     if redecoded:
         return REDECODED
     window_end = _EPOCH + ((event_time - _EPOCH) // window + 1) * window

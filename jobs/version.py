@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import os
+import pkgutil
 import tokenize
+from typing import List
 
 from jobs.errors import UsageError
 from jobs.pipeline import Pipeline
@@ -14,20 +17,30 @@ __all__ = ["fingerprint"]
 
 
 def fingerprint(pipeline: Pipeline) -> str:
-    """12 hex digits over the transformation's source (less comments), the topic's decoding, windowing and revision.
+    """12 hex digits over the transformation's and the decoders' source (less comments), the topic's declaration,
+    windowing and revision.
 
-    Reads the source without importing it, so it needs no Spark. It covers the transformation's own module: raise
+    Reads the source without importing it, so it needs no Spark. Of the transformation it covers its own module: raise
     `revision` after a change in a module that it imports. Raises UsageError when the source cannot be found.
     """
     topic = pipeline.topic
     parts = [
         _without_comments(_source(pipeline)),
+        *map(_without_comments, decoder_sources()),
         repr((pipeline.transform_function, pipeline.key, pipeline.row_time, pipeline.revision)),
         repr((pipeline.window, pipeline.watermark, pipeline.interval)),
         repr((topic.name, topic.fields, topic.event_time, topic.format)),
         repr((topic.max_ahead, topic.max_age, topic.max_value_bytes)),
     ]
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:12]
+
+
+def decoder_sources() -> List[str]:
+    """The source of each module of `jobs.decode`, by name; in a folder or in a zip."""
+    spec = importlib.util.find_spec("jobs.decode")
+    folder = next(iter(spec.submodule_search_locations or []))  # type: ignore[union-attr]
+    names = ["__init__", *sorted(module.name for module in pkgutil.iter_modules([folder]))]
+    return [spec.loader.get_data(os.path.join(folder, f"{name}.py")).decode("utf-8") for name in names]  # type: ignore[union-attr]
 
 
 def _source(pipeline: Pipeline) -> str:

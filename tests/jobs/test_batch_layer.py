@@ -38,7 +38,7 @@ def tick(text, price, symbol="A"):
     return f'{{"symbol":"{symbol}","event_time":"2026-11-{text}Z","price":{price},"volume":1}}'.encode()
 
 
-NO_SPEED = {"parity": None, "late": None}
+NO_SPEED = {"parity": None, "late": None, "speed_batch": None}
 VALUES = [
     tick("20T00:00:00", 5),
     tick("20T00:00:59.999999", 7),
@@ -66,7 +66,9 @@ def raw(spark, local_lake):
 
 @pytest.fixture
 def run(spark, local_lake, raw):
-    return lambda name, interval=FRIDAY: reprocess(spark, stock_high_low, interval, local_lake, name, "v1", 0)
+    return lambda name, interval=FRIDAY: reprocess(
+        spark, stock_high_low, interval, local_lake, name, "v1", 0, {0: len(VALUES) + 1}
+    )
 
 
 def prices(rows):

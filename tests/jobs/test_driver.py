@@ -13,7 +13,7 @@ pytestmark = pytest.mark.both_engines
 
 ROOT = Path(__file__).parents[2]
 WHERE = ["--lake", "file:/nowhere", "--bootstrap", "127.0.0.1:1", "--owner", "me"]
-RUN = ["--lake", "file:/nowhere", "--run", "r", "--version", "v", "--raw-version", "0"]
+RUN = ["--lake", "file:/nowhere", "--run", "r", "--version", "v", "--raw-version", "0", "--coverage", "{}"]
 
 
 @pytest.mark.parametrize(

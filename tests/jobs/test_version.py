@@ -121,3 +121,15 @@ def test_a_missing_source_is_named_with_its_remedy():
         UsageError, match=r"'no\.such:f' is in no module that can be found; create no/such\.py or correct"
     ):
         fingerprint(dataclasses.replace(stock_high_low, transform="no.such:f"))
+
+
+def test_a_change_of_a_decoder_is_a_new_version(monkeypatch):
+    from jobs import version
+
+    before = fingerprint(stock_high_low)
+    first, *others = version.decoder_sources()
+    monkeypatch.setattr(version, "decoder_sources", lambda: [first, *others[:-1], others[-1] + "\nchanged = True\n"])
+    assert fingerprint(stock_high_low) != before
+    monkeypatch.setattr(version, "decoder_sources", lambda: [first + "\n# a comment\n", *others])
+    assert fingerprint(stock_high_low) == before
+    assert any("def decode_json" in source for source in others)

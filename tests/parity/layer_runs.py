@@ -110,9 +110,21 @@ class LayerRuns:
 
     def reprocess(self, moments: Iterable[datetime], raw_version: int, version: str = VERSION) -> list[dict[str, Any]]:
         """One run for each interval that holds one of the moments; their results, the oldest interval first."""
+        raw = read_table(self._spark, self.lake.raw(self.pipeline.topic.name), raw_version)
+        ends = raw.groupBy("partition").agg(F.max("offset")).collect()
+        coverage = {row[0]: row[1] + 1 for row in ends}  # every offset is a record here
         intervals = sorted({Interval.of(moment, self.pipeline.interval) for moment in moments})
         return [
-            reprocess(self._spark, self.pipeline, interval, self.lake, f"{version}-{interval.id}", version, raw_version)
+            reprocess(
+                self._spark,
+                self.pipeline,
+                interval,
+                self.lake,
+                f"{version}-{raw_version}-{interval.id}",
+                version,
+                raw_version,
+                coverage,
+            )
             for interval in intervals
         ]
 

@@ -78,6 +78,38 @@ def test_a_dead_letter_that_was_decoded_later_is_redecoded(
     assert causes(result) == {"12:01": "redecoded"}
 
 
+def test_what_speed_read_beyond_the_archive_of_the_run_is_no_difference(new_run: Callable[[], LayerRuns]) -> None:
+    run = new_run()
+    run.stream([[tick(0)]])
+    one = run.archive()
+    run.produce([tick(0.1)])
+    two = run.archive()
+    run.produce([tick(0.2)])
+    run.stream([])  # one micro-batch reads what the second version of the archive has, and what it has not
+    parities = [run.reprocess([NOON], version)[0]["parity"] for version in (one, two, run.archive())]
+    assert [parity["causes"] for parity in parities] == [{}, {"not yet read": 1}, {}]
+    assert [parity["equal"] for parity in parities] == [1, 0, 1]
+
+
+def test_a_speed_layer_that_decoded_what_was_redecoded_is_not_wrong(
+    new_run: Callable[[], LayerRuns], spark: SparkSession
+) -> None:
+    """A new version of the speed layer, with the corrected decoder, counts what the archive has as a dead letter."""
+    run = new_run()
+    strict = run.pipeline.topic
+    long = tick(1)._replace(value=(tick(1).value or b"") + b" " * strict.max_value_bytes)
+    run.produce([long])
+    run.archive()
+    wider = dataclasses.replace(strict, max_value_bytes=2 * strict.max_value_bytes)
+    run.pipeline = dataclasses.replace(run.pipeline, topic=wider)
+    run.stream([[tick(10)], [tick(1)]])
+    run.archive()
+    assert redecode(spark, wider, run.lake, "r")["moved"] == 1
+    (result,) = run.reprocess([NOON], run.table(run.lake.raw(strict.name)).version())
+    assert set(result["parity"]["causes"]) <= {"late", "redecoded"}
+    assert causes(result) == {"12:01": "late"}
+
+
 def test_a_wrong_answer_is_unexplained_whatever_else_is_late(new_run: Callable[[], LayerRuns]) -> None:
     run = new_run()
     run.stream([[tick(0), tick(1), tick(1.5)], [tick(10)], [tick(0.5)]])

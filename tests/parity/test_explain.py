@@ -39,7 +39,7 @@ def run(spark: SparkSession, environment: Environment, lake: Lake) -> LayerRuns:
 def reprocessed(run: LayerRuns, spark: SparkSession, raw_version: int) -> None:
     """Reprocesses Friday and writes down what the driver writes down."""
     (result,) = run.reprocess([NOON], raw_version)
-    about = {"run": f"{VERSION}-{FRIDAY.id}", "version": VERSION, "raw_version": raw_version}
+    about = {"run": f"{VERSION}-{raw_version}-{FRIDAY.id}", "version": VERSION, "raw_version": raw_version}
     LakeFiles(spark).replace(run.lake.newest_result(run.pipeline.name, FRIDAY.id), json.dumps({**about, **result}))
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from jobs.interval import Interval
     from jobs.pipeline import Pipeline
     from millrace.lake.certificate import Certificate
-    from millrace.platforms.protocol import SparkJob
     from millrace.supervision.connection import Connection
 
 __all__ = ["register", "reprocess_interval", "told"]
@@ -78,11 +77,13 @@ def reprocess_interval(
     not within `wait`, unless `allow_partial`.
     """
     from jobs.lake import Lake
+    from millrace.builders.reprocess_job import reprocess_job
     from millrace.cli.follow import owner_token, run_to_end
     from millrace.lake.published import publish
 
     certificate = _certify(connection, pipeline, interval, wait, allow_partial)
-    job = _job(connection, pipeline, interval, certificate, owner_token("reprocess"))
+    run = owner_token("reprocess")
+    job = reprocess_job(pipeline, interval, certificate.to_json(), connection.environment, run)
     typer.echo(f"{pipeline.name} {interval.id}: reprocessing from version {certificate.raw_version}", err=True)
     run_to_end(connection.platform, job, verbose)
     result = connection.notes.read_json(Lake("").run_result(pipeline.name, job.owner))
@@ -117,28 +118,6 @@ def _certify(
     for reason in certificate.partial:
         tell(f"partial: {reason}")
     return certificate
-
-
-def _job(
-    connection: Connection, pipeline: Pipeline, interval: Interval, certificate: Certificate, run: str
-) -> SparkJob:
-    from jobs.lake import batch_query
-    from jobs.version import fingerprint
-    from millrace.platforms.protocol import SparkJob
-
-    return SparkJob(
-        name=f"{batch_query(pipeline.name)}.{interval.id}.{run}",
-        owner=run,
-        arguments=(
-            "reprocess",
-            *("--pipeline", pipeline.name),
-            *("--interval", interval.id),
-            *("--run", run),
-            *("--version", fingerprint(pipeline)),
-            *("--raw-version", str(certificate.raw_version)),
-            *("--lake", connection.environment.lake),
-        ),
-    )
 
 
 def told(interval: Interval, result: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.errors import MillraceError
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
 
 __all__ = ["register"]
@@ -35,7 +36,13 @@ def late(
 
     found = find_pipeline(pipeline)
     each = Interval.parse(interval, found.interval)
-    windows = late_events(connected().environment, found, each, fingerprint(found))
+    version = fingerprint(found)
+    windows = late_events(connected().environment, found, each, version)
+    if windows is None:
+        raise MillraceError(
+            f"pipeline {found.name!r}: version {version} of its speed layer has never run, so it dropped nothing; the"
+            f" newest run's result says what another version dropped: millrace explain {found.name} {each.id}"
+        )
     if as_json:
         print_json({"interval": each.id, "events": sum(windows.values()), "windows": list(windows.items())})
         return

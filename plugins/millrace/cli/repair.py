@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.errors import MillraceError
 from millrace.cli.shared import Json, print_json
 
 if TYPE_CHECKING:
@@ -53,18 +54,25 @@ def repair(
         print_json(
             {"pipeline": found.name, "pending_late": _by_id(recent), "older": _by_id(older), "repaired": repaired}
         )
+    if any("error" in run for run in repaired):
+        raise typer.Exit(1)
 
 
 def _repair(
     connection: Connection, pipeline: Pipeline, intervals: list[Interval], wait: timedelta, verbose: bool, as_json: bool
 ) -> list[dict[str, Any]]:
-    """The results of the runs, oldest interval first. Raises MillraceError at the first that fails."""
+    """The results of the runs, oldest interval first; of one that failed, its interval and `error`."""
     from millrace.cli.batch import reprocess_interval, told
     from millrace.tasks.parity_table import parity_lines
 
     results = []
     for interval in intervals:
-        result = reprocess_interval(connection, pipeline, interval, wait, verbose)
+        try:
+            result = reprocess_interval(connection, pipeline, interval, wait, verbose)
+        except MillraceError as error:
+            results.append({"interval": interval.id, "error": str(error)})
+            typer.echo(f"error: {error}", err=True)
+            continue
         results.append(result)
         for line in [] if as_json else [*parity_lines(pipeline.name, interval.id, result), told(interval, result)]:
             typer.echo(line)

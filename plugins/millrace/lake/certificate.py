@@ -95,15 +95,17 @@ class Claim:
         """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
         end = needed or current_end(self.environment, self.topic.name)
         coverage = read_coverage(self.environment, self.topic)
-        missing = (*self._unknown(end), *self._behind(end, coverage))
+        missing = (*self._unknown(end), *self._behind(end, coverage), *self._beyond(end, coverage))
         is_final = bool(end.offsets) and end.told_at >= self.due
         certificate = _certificate(self.topic, coverage, end, missing) if coverage else None
         return Look(missing, end if is_final else None, certificate)
 
     def try_look(self, needed: KafkaEnd | None = None) -> Look:
-        """The same, but a lake that does not answer is one more reason to wait."""
+        """The same, but a lake that does not answer is one more reason to wait. Raises MillraceError for damage."""
         try:
             return self.look(needed)
+        except MillraceError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a client of a lake that is down raises
             return Look((f"the archive cannot be read ({type(error).__name__}: {error})",), needed)
 
@@ -155,6 +157,20 @@ class Claim:
         if behind:
             listed = ", ".join(f"partition {p} has {offset:,} of {to:,}" for p, offset, to in behind)
             yield f"the archive is behind Kafka: {listed}; it catches up while the DAG {query!r} runs"
+
+    def _beyond(self, end: KafkaEnd, coverage: Coverage | None) -> Iterator[str]:
+        """Offsets that are archived and that Kafka has not reached: it counts anew over other records."""
+        archived = coverage.offsets if coverage else {}
+        if not any(archived.get(partition, 0) > to for partition, to in end.offsets.items()):
+            return
+        now = current_end(self.environment, self.topic.name).offsets  # of after the archive was looked at
+        beyond = [(p, archived[p], to) for p, to in sorted(now.items()) if archived.get(p, 0) > to]
+        if beyond:
+            listed = ", ".join(f"partition {p} has {offset:,}, Kafka {to:,}" for p, offset, to in beyond)
+            yield (
+                f"the archive is ahead of Kafka: {listed}; the topic was recreated or truncated:"
+                f" see `millrace ledger {self.topic.name}`"
+            )
 
 
 def certify(

@@ -79,7 +79,8 @@ def explain(environment: Environment, pipeline: Pipeline, interval: Interval, ke
     result = newest_result(environment, pipeline, interval)
     where = f"_interval = '{interval.id}'"
     batch = f"{where} AND _run = '{result['run']}'"
-    speed = f"{where} AND _version = '{result['version']}' ORDER BY _batch_id DESC"
+    compared = "" if result["speed_batch"] is None else f" AND _batch_id <= {result['speed_batch']}"
+    speed = f"{where} AND _version = '{result['version']}'{compared} ORDER BY _batch_id DESC"
     lake = Lake(environment.lake)
     return Explanation(
         result["run"],

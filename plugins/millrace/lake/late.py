@@ -21,10 +21,13 @@ __all__ = ["late_events"]
 Event = tuple[int, int, datetime]
 
 
-def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> dict[datetime, int]:
+def late_events(
+    environment: Environment, pipeline: Pipeline, interval: Interval, version: str
+) -> dict[datetime, int] | None:
     """By start of the window, in order: the interval's events that this version of the speed layer dropped as late.
 
-    Windows without any are left out. A run's result has the same counts under `late`, found in Spark.
+    Windows without any are left out; None where the version has never run. A run's result has the same counts under
+    `late`, found in Spark.
     """
     events = list(_events(environment, pipeline, interval))
     offsets: dict[int, tuple[int, int]] = {}
@@ -32,8 +35,9 @@ def late_events(environment: Environment, pipeline: Pipeline, interval: Interval
         first, last = offsets.get(partition, (offset, offset))
         offsets[partition] = (min(first, offset), max(last, offset))
     reads = speed_reads(TextFiles(LakeStore(environment)), Lake(""), pipeline, version, offsets)
-    late = Counter(_late(events, reads.reads, pipeline.window)) if reads else Counter[datetime]()
-    return dict(sorted(late.items()))
+    if reads is None:
+        return None
+    return dict(sorted(Counter(_late(events, reads.reads, pipeline.window)).items()))
 
 
 def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> Iterator[Event]:

@@ -73,9 +73,9 @@ def publish(
 ) -> bool:
     """Serves this run for its interval from now on, in place of an older one.
 
-    False when the interval is served by this run already, or by one of the same version that read a newer archive, or
-    the same archive proven complete where this one is partial: runs may end in any order, and however many do, one is
-    served. Safe to call from several processes at once.
+    False when the interval is served by this run already, or by one of the same version that read more events, or as
+    many with a proof that these are all where this one is partial, or from a newer archive: runs may end in any order,
+    and however many do, one is served. Safe to call from several processes at once.
 
     Raises ParityError where the layers differ and it is not known why: see `millrace.lake.gate`.
     """
@@ -117,9 +117,13 @@ def _supersedes(new: Publication, served: list[Publication]) -> bool:
     )
 
 
-def _completeness(publication: Publication) -> tuple[int, bool]:
-    """A newer archive holds all of an older one: it says more than a proof that the older one was complete."""
-    return publication.raw_version, not publication.partial
+def _completeness(publication: Publication) -> tuple[int, bool, int]:
+    """Events of an interval are only ever added to an archive: who read more has all that the other read.
+
+    Of two that read as much, a proof that this is all counts, then the newer archive.
+    """
+    rows_read = int(publication.result.get("rows_read") or 0)
+    return rows_read, not publication.partial, publication.raw_version
 
 
 def _open(environment: Environment) -> DeltaTable | None:

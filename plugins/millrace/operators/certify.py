@@ -63,9 +63,9 @@ class CertifyOperator(BaseOperator):
             claim = self.claim()
             if _allows_partial(context):
                 return self._certified(claim.partial())
+            look = claim.try_look()
         except MillraceError as error:  # a rule is broken: trying again would not help
             raise AirflowFailException(f"pipeline {self.pipeline!r}: {error}") from error
-        look = claim.try_look()
         if (certificate := look.proof()) is None:
             self._wait(claim, look)
         return self._certified(certificate)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.interval import Interval
-from jobs.lake import batch_query
 from jobs.pipelines import find_pipeline
 from millrace.environment import Environment
 from millrace.operators.spark_job import SparkJobOperator
@@ -35,25 +34,12 @@ class ReprocessOperator(SparkJobOperator):
 
     def make_job(self, context: Context, environment: Environment) -> SparkJob:
         """Named after the interval and the run, so that a retry finds its predecessor; a clear makes a new name."""
-        from jobs.version import fingerprint  # here: only a running task needs it
+        from millrace.builders.reprocess_job import reprocess_job  # here: the builders import this module
 
         ti, pipeline = context["ti"], find_pipeline(self.pipeline)
         interval = Interval.parse(self.interval, pipeline.interval)
-        run = str(Generation.of(ti))
-        asked = asked_try(ti, self.retries or 0)
-        return SparkJob(
-            name=f"{batch_query(pipeline.name)}.{interval.id}.{run_token(ti)}.{asked}",
-            owner=run,
-            arguments=(
-                "reprocess",
-                *("--pipeline", pipeline.name),
-                *("--interval", interval.id),
-                *("--run", run),
-                *("--version", fingerprint(pipeline)),
-                *("--raw-version", str(self.certificate["raw_version"])),
-                *("--lake", environment.lake),
-            ),
-        )
+        run, name = str(Generation.of(ti)), f"{run_token(ti)}.{asked_try(ti, self.retries or 0)}"
+        return reprocess_job(pipeline, interval, self.certificate, environment, run, name)
 
     def result(self, context: Context, owner: str) -> str:
         """The run: the owner of its job."""

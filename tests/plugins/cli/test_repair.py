@@ -108,12 +108,21 @@ def test_a_wider_look_back_repairs_the_older_ones_too_and_json_tells_all(
     assert set(pending(lake_here).values()) == {0}
 
 
-def test_a_repair_that_cannot_be_done_ends_with_1(repair: Millrace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise MillraceError("the archive is behind")
+def test_a_repair_that_cannot_be_done_ends_with_1_and_keeps_none_of_the_others_waiting(
+    repair: Millrace, lake_here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do = batch.reprocess_interval
 
-    monkeypatch.setattr(batch, "reprocess_interval", refuse)
-    assert repair()[0] == 1
+    def refuse_the_oldest(connection: Connection, pipeline: Any, interval: Interval, *more: Any) -> dict[str, Any]:
+        if interval == days_ago(10):
+            raise MillraceError("the archive is behind")
+        return do(connection, pipeline, interval, *more)
+
+    monkeypatch.setattr(batch, "reprocess_interval", refuse_the_oldest)
+    code, printed = repair("--within", "30", "--json")
+    assert code == 1
+    assert json.loads(printed)["repaired"][0] == {"interval": days_ago(10).id, "error": "the archive is behind"}
+    assert pending(lake_here) == {days_ago(10).id: 1, days_ago(3).id: 0, days_ago(2).id: 0}
 
 
 def test_the_view_tells_what_is_pending_late(millrace: Millrace, lake_here: Environment) -> None:

@@ -252,7 +252,7 @@ def test_what_spark_reads_and_what_is_counted_here_are_the_same_events(
 
 def run_and_publish(spark, lake: Lake, environment: Environment, pipeline, whole: Interval, run: str) -> dict:
     raw_version = spark.sql(f"DESCRIBE HISTORY delta.`{lake.raw('stock_ticks')}`").count() - 1
-    result = reprocess(spark, pipeline, whole, lake, run, "v1", raw_version)
+    result = reprocess(spark, pipeline, whole, lake, run, "v1", raw_version, {})
     told = {"run": run, "version": "v1", "certificate": certificate(raw_version), "result": result}
     assert publish(environment, pipeline, whole, **told)
     return result

@@ -23,6 +23,7 @@ def publish_run(
     raw_version: int,
     version: str = "v1",
     partial: Sequence[str] = (),
+    rows_read: int = 3,
 ) -> bool:
     return publish(
         environment,
@@ -31,7 +32,7 @@ def publish_run(
         run=run,
         version=version,
         certificate=replace(certificate(raw_version), partial=list(partial)),
-        result={"rows_written": 3},
+        result={"rows_written": 3, "rows_read": rows_read},
     )
 
 
@@ -48,7 +49,7 @@ def test_a_published_run_comes_back_with_its_certificate(own_lake: Environment) 
     (found,) = publications(own_lake, stock_high_low)
     assert (found.interval, found.run, found.raw_version) == (interval(0), "r1", 7)
     assert found.certificate["coverage"] == {"0": 10}
-    assert found.result == {"rows_written": 3}
+    assert found.result == {"rows_written": 3, "rows_read": 3}
 
 
 def test_the_same_run_twice_is_published_once(own_lake: Environment) -> None:
@@ -91,6 +92,7 @@ def test_what_was_published_before_certificates_knew_of_partial_is_complete(own_
 
 PARTIAL_1, COMPLETE_1 = ("partial 1", 1, ["missing"]), ("complete 1", 1, [])
 PARTIAL_2, COMPLETE_2 = ("partial 2", 2, ["missing"]), ("complete 2", 2, [])
+MORE = ("partial 1 more", 1, ["missing"], 4)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +102,20 @@ PARTIAL_2, COMPLETE_2 = ("partial 2", 2, ["missing"]), ("complete 2", 2, [])
         (COMPLETE_1, PARTIAL_1, COMPLETE_1),
         (PARTIAL_1, COMPLETE_2, COMPLETE_2),
         (COMPLETE_2, PARTIAL_1, COMPLETE_2),
-        (COMPLETE_1, PARTIAL_2, PARTIAL_2),  # it read all that the other read, and more
-        (PARTIAL_2, COMPLETE_1, PARTIAL_2),
+        (COMPLETE_1, PARTIAL_2, COMPLETE_1),  # both read as much, and one has proven that this is all
+        (PARTIAL_2, COMPLETE_1, COMPLETE_1),
+        (COMPLETE_1, MORE, MORE),
+        (MORE, COMPLETE_2, MORE),
         (PARTIAL_1, PARTIAL_2, PARTIAL_2),
         (PARTIAL_2, PARTIAL_1, PARTIAL_2),
     ],
     ids=lambda run: run[0].replace(" ", "-"),
 )
-def test_of_a_partial_and_a_complete_run_the_newer_archive_is_served_and_of_the_same_the_complete(
+def test_who_read_more_is_served_then_who_is_complete_then_who_read_the_newer_archive(
     own_lake: Environment, first: tuple, second: tuple, winner: tuple
 ) -> None:
-    for run, raw_version, partial in (first, second):
-        publish_run(own_lake, 0, run, raw_version, partial=partial)
+    for run, raw_version, partial, *rows_read in (first, second):
+        publish_run(own_lake, 0, run, raw_version, partial=partial, rows_read=rows_read[0] if rows_read else 3)
     assert served(own_lake) == {interval(0).id: winner[0]}
 
 

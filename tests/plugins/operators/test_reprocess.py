@@ -95,6 +95,7 @@ def test_the_job_is_told_what_to_reprocess_and_the_task_returns_its_run(task: Op
         "--run": job.owner,
         "--version": fingerprint(find_pipeline("stock_high_low")),
         "--raw-version": "7",
+        "--coverage": '{"0": 100}',
         "--lake": "abfs://lake",
     }
     assert resume(task, Try(), deferral, ended(platform, "job-0", 0)) == job.owner

@@ -1,0 +1,44 @@
+"""The driver that reprocesses an interval: what it is called with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jobs.interval import Interval
+from jobs.lake import batch_query
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.platforms.protocol import SparkJob
+
+__all__ = ["reprocess_job"]
+
+
+def reprocess_job(
+    pipeline: Pipeline,
+    interval: Interval,
+    certificate: dict[str, Any],
+    environment: Environment,
+    run: str,
+    name: str | None = None,
+) -> SparkJob:
+    """The job of `run`, named after the interval and `name`, by default the run: two are two jobs.
+
+    `certificate` is the JSON of a `millrace.lake.certificate.Certificate`: what of the archive the run reads.
+    """
+    from jobs.version import fingerprint  # here: only a running task reads the transformation's source
+
+    return SparkJob(
+        name=f"{batch_query(pipeline.name)}.{interval.id}.{name or run}",
+        owner=run,
+        arguments=(
+            "reprocess",
+            *("--pipeline", pipeline.name),
+            *("--interval", interval.id),
+            *("--run", run),
+            *("--version", fingerprint(pipeline)),
+            *("--raw-version", str(certificate["raw_version"])),
+            *("--coverage", json.dumps(certificate["coverage"])),
+            *("--lake", environment.lake),
+        ),
+    )
