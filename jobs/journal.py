@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from functools import cached_property
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.lake import Lake, speed_query
 from jobs.pipeline import Pipeline
 from jobs.small_files import SmallFiles
 
-__all__ = ["Journal", "Read", "Reads", "speed_reads", "whole_lines"]
+__all__ = ["Journal", "Read", "Reads", "offset_ranges", "speed_reads", "whole_lines"]
 
 _FIRST_LINE_BYTES = 64 * 1024
 
@@ -31,6 +33,10 @@ class Read:
     after: int
     late_watermark: Optional[datetime]
 
+    def is_late(self, window_end: datetime) -> bool:
+        """Whether events of a window that ends then (exclusive) were late for it."""
+        return self.late_watermark is not None and window_end <= self.late_watermark
+
 
 @dataclass(frozen=True)
 class Reads:
@@ -42,6 +48,22 @@ class Reads:
     reads: List[Read]
     began: Dict[int, int]
     last_batch: int
+
+    def find(self, partition: int, offset: int) -> Optional[Read]:
+        """Who read an offset; None where nobody did."""
+        firsts, reads = self._by_partition.get(partition, ([], []))
+        place = bisect_right(firsts, offset) - 1
+        return reads[place] if place >= 0 and offset < reads[place].after else None
+
+    @cached_property
+    def _by_partition(self) -> Dict[int, Tuple[List[int], List[Read]]]:
+        """The reads of each partition in order, beside their first offsets; they do not overlap."""
+        found: Dict[int, Tuple[List[int], List[Read]]] = {}
+        for read in sorted(self.reads, key=lambda read: read.first):
+            firsts, reads = found.setdefault(read.partition, ([], []))
+            firsts.append(read.first)
+            reads.append(read)
+        return found
 
 
 class Journal:
@@ -92,6 +114,15 @@ class Journal:
         for line in whole_lines(self._files.read_head(f"{self._folder}/{name}", _FIRST_LINE_BYTES)):
             return of_topic(line["start_offsets"], self._topic) if line["query_id"] == self._query_id else None
         return None
+
+
+def offset_ranges(places: Iterable[Tuple[int, int]]) -> Dict[int, Tuple[int, int]]:
+    """The first and the last offset of each partition among (partition, offset)."""
+    found: Dict[int, Tuple[int, int]] = {}
+    for partition, offset in places:
+        first, last = found.get(partition, (offset, offset))
+        found[partition] = (min(first, offset), max(last, offset))
+    return found
 
 
 def speed_reads(

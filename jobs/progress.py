@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
 from pyspark import __version__ as engine
 
-from jobs.checkpoint import Checkpoint
+from jobs.checkpoint import Checkpoint, PlannedBatch
 from jobs.journal import whole_lines
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
@@ -41,7 +41,9 @@ class ProgressJournal:
         if query_id is None:
             return
         journaled = self._last_journaled(query_id)
-        lines = [self._recovered(query_id, batch) for batch in self._checkpoint.committed() if batch > journaled]
+        missing = [batch for batch in self._checkpoint.committed() if batch > journaled]
+        planned = {batch: self._checkpoint.planned(batch) for batch in {*missing, *(batch - 1 for batch in missing)}}
+        lines = [self._recovered(query_id, batch, planned[batch], planned[batch - 1]) for batch in missing]
         self._append([line for line in lines if line is not None])
 
     def write(self, running: StreamingQuery) -> None:
@@ -82,9 +84,10 @@ class ProgressJournal:
                 return max(batches)
         return -1
 
-    def _recovered(self, query_id: str, batch: int) -> Optional[Dict[str, Any]]:
+    def _recovered(
+        self, query_id: str, batch: int, planned: Optional[PlannedBatch], before: Optional[PlannedBatch]
+    ) -> Optional[Dict[str, Any]]:
         """A line as far as the checkpoint knows; None where the micro-batch before it is no longer kept."""
-        planned, before = self._checkpoint.planned(batch), self._checkpoint.planned(batch - 1)
         if planned is None or (before is None and batch > 0):
             return None
         judge = before if _judges_by_previous() else planned

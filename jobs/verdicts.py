@@ -37,4 +37,4 @@ def verdict(
     if redecoded:
         return REDECODED
     window_end = _EPOCH + ((event_time - _EPOCH) // window + 1) * window
-    return LATE if read.late_watermark is not None and window_end <= read.late_watermark else None
+    return LATE if read.is_late(window_end) else None

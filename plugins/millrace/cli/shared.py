@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.errors import MillraceError, UsageError
+from jobs.errors import MillraceError
+from millrace.moments import parse_moment
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,13 +34,7 @@ def connected() -> Connection:
 
 def moment(option: str, text: str | None) -> datetime | None:
     """What an option's text says, as UTC; None without one. Raises UsageError, which names the option."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{option} {text!r} is not a time; write it as 2026-11-20 or 2026-11-20T14:30") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return None if text is None else parse_moment(option, text)
 
 
 def print_json(content: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
-from jobs.journal import Read, Reads, speed_reads
+from jobs.journal import Read, Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
@@ -18,6 +18,7 @@ from millrace.environment import Environment
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
+from millrace.moments import parse_moment
 
 __all__ = ["Explanation", "Record", "explain", "newest_result"]
 
@@ -106,9 +107,9 @@ def _records(
     found = _events(environment, pipeline, interval, key)
     in_run = {_place(row) for row in _events(environment, pipeline, interval, key, result["raw_version"])}
     files = TextFiles(LakeStore(environment))
-    reads = speed_reads(files, Lake(""), pipeline, result["version"], _offsets(found))
+    reads = speed_reads(files, Lake(""), pipeline, result["version"], offset_ranges(map(_place, found)))
     for row in found:
-        read = _read_by(reads, row)
+        read = reads.find(*_place(row)) if reads else None
         yield Record(
             partition=row["partition"],
             offset=row["offset"],
@@ -133,9 +134,8 @@ def _events(
     fields = {field.name for field in pipeline.topic.fields}
     for name, text in key.items():
         if name == pipeline.row_time:
-            where.append(
-                f"{binned(pipeline.topic.event_time, pipeline.window)} = TIMESTAMP '{_moment(name, text).isoformat()}'"
-            )
+            window = binned(pipeline.topic.event_time, pipeline.window)
+            where.append(f"{window} = TIMESTAMP '{parse_moment(name, text).isoformat()}'")
         elif name in fields:
             where.append(f"CAST(event['{name}'] AS VARCHAR) = '{text.replace(chr(39), 2 * chr(39))}'")
     columns = '"partition", "offset", event, "timestamp", archived_at, redecoded_at'
@@ -154,23 +154,6 @@ def _speed(
     return lacks or COUNTED
 
 
-def _read_by(reads: Reads | None, row: dict[str, Any]) -> Read | None:
-    partition, offset = _place(row)
-    for read in reads.reads if reads else ():
-        if read.partition == partition and read.first <= offset < read.after:
-            return read
-    return None
-
-
-def _offsets(rows: Sequence[dict[str, Any]]) -> dict[int, tuple[int, int]]:
-    """The first and last offset of each partition."""
-    found: dict[int, tuple[int, int]] = {}
-    for partition, offset in map(_place, rows):
-        first, last = found.get(partition, (offset, offset))
-        found[partition] = (min(first, offset), max(last, offset))
-    return found
-
-
 def _place(row: dict[str, Any]) -> tuple[int, int]:
     return row["partition"], row["offset"]
 
@@ -178,18 +161,10 @@ def _place(row: dict[str, Any]) -> tuple[int, int]:
 def _equals(value: Any, text: str) -> bool:
     """Whether a value of a row is what a person wrote."""
     if isinstance(value, datetime):
-        return value == _moment("key", text)
+        return value == parse_moment("key", text)
     if isinstance(value, Decimal):
         try:
             return value == Decimal(text)
         except InvalidOperation:
             return False
     return str(value) == text
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{name} {text!r} is not a time; write it as 2026-11-20T14:30") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from jobs.interval import Interval
-from jobs.journal import Read, speed_reads
+from jobs.journal import Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
@@ -30,14 +29,11 @@ def late_events(
     `late`, found in Spark.
     """
     events = list(_events(environment, pipeline, interval))
-    offsets: dict[int, tuple[int, int]] = {}
-    for partition, offset, _ in events:
-        first, last = offsets.get(partition, (offset, offset))
-        offsets[partition] = (min(first, offset), max(last, offset))
+    offsets = offset_ranges((partition, offset) for partition, offset, _ in events)
     reads = speed_reads(TextFiles(LakeStore(environment)), Lake(""), pipeline, version, offsets)
     if reads is None:
         return None
-    return dict(sorted(Counter(_late(events, reads.reads, pipeline.window)).items()))
+    return dict(sorted(Counter(_late(events, reads, pipeline.window)).items()))
 
 
 def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> Iterator[Event]:
@@ -55,15 +51,9 @@ def _events(environment: Environment, pipeline: Pipeline, interval: Interval) ->
     yield from ((row["partition"], row["offset"], row["start"]) for row in found)
 
 
-def _late(events: Iterable[Event], reads: Iterable[Read], window: timedelta) -> Iterator[datetime]:
+def _late(events: Iterable[Event], reads: Reads, window: timedelta) -> Iterator[datetime]:
     """The starts of the windows of late events, each as often as it has some."""
-    by_partition: dict[int, list[Read]] = {}
-    for read in sorted(reads, key=lambda read: read.first):
-        by_partition.setdefault(read.partition, []).append(read)
-    firsts = {partition: [read.first for read in found] for partition, found in by_partition.items()}
     for partition, offset, start in events:
-        place = bisect_right(firsts.get(partition, []), offset) - 1
-        if place >= 0:
-            read = by_partition[partition][place]
-            if offset < read.after and read.late_watermark is not None and start + window <= read.late_watermark:
-                yield start
+        read = reads.find(partition, offset)
+        if read is not None and read.is_late(start + window):
+            yield start
