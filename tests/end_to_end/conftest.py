@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 
-from jobs.topics import stock_ticks
 from millrace.environment import Environment
 from millrace.home import Home
-from millrace.lake.certificate import certify
-from millrace.lake.offsets import end_offsets
 from millrace.stack import lifecycle
 from millrace.stack.airflow_client import AirflowClient
 from millrace.supervision.stop_jobs import stop_jobs
@@ -40,6 +36,5 @@ def streams(airflow: AirflowClient, environment: Environment, stack: Home) -> It
 @pytest.fixture
 def settled(streams: Streams) -> Streams:
     """When both streams have processed everything that Kafka holds."""
-    certify(streams.environment, stock_ticks, wait=timedelta(minutes=5))
-    streams.await_speed(end_offsets(streams.environment, stock_ticks.name))
+    streams.settle()
     return streams

@@ -15,6 +15,8 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from jobs.version import fingerprint
 from millrace.environment import Environment
+from millrace.lake.certificate import certify
+from millrace.lake.offsets import end_offsets
 from millrace.lake.store import LakeStore
 from millrace.platforms import platform_for
 from millrace.platforms.protocol import RunningJob
@@ -82,6 +84,11 @@ class Streams:
         for query in (ARCHIVE, SPEED):
             self.airflow.await_dag(query)
             self.airflow.unpause(query)
+
+    def settle(self) -> None:
+        """Until both streams have processed everything that Kafka holds."""
+        certify(self.environment, stock_ticks, wait=timedelta(minutes=5))
+        self.await_speed(end_offsets(self.environment, stock_ticks.name))
 
     def driver(self, query: str) -> RunningJob:
         """The live driver of a query, awaited."""

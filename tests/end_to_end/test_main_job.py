@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
+from jobs.lake import batch_query, redecode_query
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
-from millrace.lake.published import publications
+from jobs.topics import stock_ticks
+from millrace.environment import Environment
+from millrace.lake.dead_letters import open_dead_letters
+from millrace.lake.pending_late import pending_late
+from millrace.lake.published import Publication, publications
 from millrace.lake.view import read_view
 from millrace.stack.lifecycle import status
 from tests.end_to_end.streams import DAYS, FIRST_DAY, Streams, await_true
@@ -55,3 +60,35 @@ def test_a_backfill_by_airflows_api_publishes_past_days_that_equal_both_the_spee
     assert set(view["_layer"].to_pylist()) == {"batch"}
     expected = high_low(read_topic(settled.environment.kafka_bootstrap, "stock_ticks"))
     assert view_rows(view) == {key: row for key, row in expected.items() if key[1] < LAST_DAY}
+
+
+def test_late_events_of_a_published_day_are_repaired_by_a_run_of_the_batch_dag(settled: Streams) -> None:
+    environment = settled.environment
+    day = _published(environment, FIRST_DAY)
+    settled.run_dag("produce_stock_ticks", start=FIRST_DAY.isoformat(), duration_s=600, rate=0.2, seed=4)
+    settled.settle()
+    late = pending_late(environment, stock_high_low, [day])[day.interval.id]
+    assert late == 120
+    settled.run_dag(batch_query(stock_high_low.name), repair=True)
+    repaired = _published(environment, FIRST_DAY)
+    assert repaired.result["rows_read"] == day.result["rows_read"] + late
+    assert repaired.result["late"]["events"] == late
+    assert set(repaired.result["parity"]["causes"]) == {"late"}
+    assert pending_late(environment, stock_high_low, [repaired]) == {day.interval.id: 0}
+    expected = high_low(read_topic(environment.kafka_bootstrap, stock_ticks.name))
+    view = read_view(environment, stock_high_low, end=LAST_DAY)
+    assert view_rows(view) == {key: row for key, row in expected.items() if key[1] < LAST_DAY}
+
+
+def test_dead_letters_are_decoded_again_by_their_dag(settled: Streams) -> None:
+    settled.run_dag("redecode", topic=stock_ticks.name)
+    results = settled.store.list(f"runs/{redecode_query(stock_ticks.name)}")
+    assert len(results) == 1
+    result = settled.store.read_json(results[0]) or {}
+    dead = sum(reason.count for reason in open_dead_letters(settled.environment, stock_ticks).reasons())
+    assert result["examined"] == result["still_dead"] == dead > 0
+    assert result["moved"] == 0
+
+
+def _published(environment: Environment, start: datetime) -> Publication:
+    return next(found for found in publications(environment, stock_high_low) if found.interval.start == start)
