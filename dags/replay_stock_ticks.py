@@ -5,9 +5,14 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from jobs.topics import stock_ticks
 from millrace.tasks.produce import replay_ticks, sample_files
 
-FILES = sample_files()
 PARAMS = {
-    "file": Param(FILES[0], type="string", enum=FILES, title="File", description="From infra/local/sample_data."),
+    "file": Param(
+        None,
+        type=["null", "string"],
+        enum=[None, *sample_files()],
+        title="File",
+        description="From infra/local/sample_data. Empty: all of them, in order of event time.",
+    ),
     "speed": Param(
         None,
         type=["null", "number"],

@@ -18,8 +18,9 @@ from millrace.demo.picture import Picture, problems
 
 __all__ = ["render", "verdict"]
 
-_SYMBOLS = 3
+_SYMBOLS = 2
 _LATEST = 6
+_LARGE = 10
 _PRICES = "open high low close volume ticks"
 _COUNTS = "rows equal differ one-sided"
 
@@ -54,12 +55,13 @@ def _days(picture: Picture) -> Table:
 
 
 def _day_rows(rows: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
-    symbols = sorted({row["symbol"] for row in rows})[:_SYMBOLS]
-    days: dict[tuple[date, str], list[dict[str, Any]]] = defaultdict(list)
+    """A few symbols of each day, as text."""
+    days: dict[date, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for row in sorted(rows, key=lambda row: row["window_start"]):
-        if row["symbol"] in symbols:
-            days[(row["window_start"].date(), row["symbol"])].append(row)
-    for (day, symbol), windows in sorted(days.items()):
+        days[row["window_start"].date()][row["symbol"]].append(row)
+    shown = [(day, symbol) for day in sorted(days) for symbol in sorted(days[day])[:_SYMBOLS]]
+    for day, symbol in shown:
+        windows = days[day][symbol]
         prices = (
             windows[0]["open"],
             max(window["high"] for window in windows),
@@ -106,4 +108,5 @@ def _table(title: str, texts: str, numbers: str, last: str) -> Table:
 
 
 def _price(price: Decimal) -> str:
-    return f"{price:.2f}"
+    """Rates of currencies are small, and their last decimals count."""
+    return f"{price:.2f}" if price >= _LARGE else f"{price:.4f}"

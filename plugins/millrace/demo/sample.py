@@ -15,7 +15,11 @@ _FOLDER = PROJECT_ROOT / "infra" / "local" / "sample_data"
 
 
 def sample_intervals(length: timedelta) -> list[Interval]:
-    """The intervals of this length that the first sample file has events in, oldest first."""
-    with (_FOLDER / sample_files()[0]).open(encoding="utf-8", newline="") as file:
-        times = {row["event_time"] for row in csv.DictReader(file)}
+    """The intervals of this length that the sample files have events in, oldest first."""
+    times = set[str]().union(*map(_times, sample_files()))
     return sorted({Interval.of(datetime.fromisoformat(time), length) for time in times})
+
+
+def _times(name: str) -> set[str]:
+    with (_FOLDER / name).open(encoding="utf-8", newline="") as file:
+        return {row["event_time"] for row in csv.DictReader(file)}

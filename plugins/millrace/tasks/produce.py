@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,13 @@ def produce_ticks(topic: str, form: Mapping[str, Any], environment: str | None =
     return _send(generate(settings), topic, None if start else 1.0, each, environment)
 
 
-def replay_ticks(topic: str, file: str, speed: float | None, environment: str | None = None) -> dict[str, Any]:
-    """Send a shipped file with its own event times; `speed` is event time per wall time, None: no waiting."""
+def replay_ticks(topic: str, file: str | None, speed: float | None, environment: str | None = None) -> dict[str, Any]:
+    """Send a shipped file, or all, with their own event times; `speed` is event time per wall time, None: at once."""
     from millrace.producers import Source, replay
 
-    return _send(replay(Source(_SAMPLES / Path(file).name)), topic, speed, False, environment)
+    files = [Path(file).name] if file else sample_files()
+    records = merge(*(replay(Source(_SAMPLES / name)) for name in files), key=lambda record: record.timestamp)
+    return _send(records, topic, speed, False, environment)
 
 
 def _send(records: Any, topic: str, speed: float | None, each: bool, environment: str | None) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def shown(picture: Picture) -> list[list[str]]:
 
 
 def test_a_day_is_summed_up_from_its_windows(picture: Picture) -> None:
-    assert ["2026-11-16", "AAPL", "10.00", "12.50", "8.25", "8.50", "1,200", "4", "batch"] in shown(picture)
+    assert ["2026-11-16", "AAPL", "10.00", "12.50", "8.2500", "8.5000", "1,200", "4", "batch"] in shown(picture)
     assert ["2026-11-21", "AAPL", "20.00", "21.00", "19.00", "20.50", "600", "2", "speed"] in shown(picture)
 
 

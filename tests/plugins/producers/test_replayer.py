@@ -12,7 +12,8 @@ import pytest
 from millrace.producers import Settings, Source, generate, replay
 from millrace.producers.table import UnreadableFileError
 
-SAMPLE = Path(__file__).parents[3] / "infra" / "local" / "sample_data" / "artificial_ticks.csv"
+SAMPLES = Path(__file__).parents[3] / "infra" / "local" / "sample_data"
+SAMPLE = SAMPLES / "artificial_ticks.csv"
 
 
 @pytest.fixture
@@ -133,3 +134,15 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path, name, told):
 def test_the_shipped_artificial_file_is_what_its_note_says():
     settings = Settings(datetime(2026, 11, 16, tzinfo=UTC), rate=0.005, seed=7, duration=timedelta(days=5))
     assert [record.value for record in replay(Source(SAMPLE))] == [record.value for record in generate(settings)]
+
+
+def test_the_real_prices_are_the_banks_rates_of_five_days() -> None:
+    records = [json.loads(record.value) for record in replay(Source(SAMPLES / "ecb_reference_rates.csv"))]
+    assert len(records) == 5 * 28
+    assert {record["event_time"][:10] for record in records} == {f"2026-10-{day}" for day in range(26, 31)}
+    assert records[-1] == {
+        "symbol": "EURZAR",
+        "event_time": "2026-10-30T13:10:00.000000Z",
+        "price": 18.6455,
+        "volume": 0,
+    }
