@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query"]
+__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query", "speed_stream"]
 
 # The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
 RAW_VERSION = "1"
@@ -16,8 +16,16 @@ def archive_query(topic: str) -> str:
 
 
 def speed_query(pipeline: str) -> str:
-    """Name of a pipeline's speed query."""
+    """Name of a pipeline's speed layer: its DAG id, and the folder of its versions' checkpoints."""
     return f"{pipeline}__speed"
+
+
+def speed_stream(pipeline: str, version: str) -> str:
+    """Name of the stream of one version: its job, its lock, its control and progress folders.
+
+    Versions run beside each other, so each has its own.
+    """
+    return f"{speed_query(pipeline)}.{version}"
 
 
 def batch_query(pipeline: str) -> str:
@@ -54,6 +62,14 @@ class Lake:
 
     def checkpoint(self, query: str, version: str) -> str:
         return self._join("checkpoints", query, version)
+
+    def code(self, version: str) -> str:
+        """The package `jobs` that computes this version, as a zip."""
+        return self._join("code", f"{version}.zip")
+
+    def stream(self, query: str) -> str:
+        """Which stream the task of a query's DAG supervises."""
+        return self._join("control", query, "stream.json")
 
     def lock(self, query: str) -> str:
         return self._join("control", query, "lock.json")
