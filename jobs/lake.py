@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query", "speed_stream"]
+__all__ = [
+    "RAW_VERSION",
+    "Lake",
+    "archive_query",
+    "batch_query",
+    "redecode_query",
+    "speed_query",
+    "speed_stream",
+    "upgrade_query",
+]
 
 # The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
 RAW_VERSION = "1"
@@ -33,6 +42,11 @@ def batch_query(pipeline: str) -> str:
     return f"{pipeline}__batch"
 
 
+def upgrade_query(pipeline: str) -> str:
+    """Name of what brings a new version of a pipeline into service: also its DAG id."""
+    return f"{pipeline}__upgrade"
+
+
 def redecode_query(topic: str) -> str:
     """Name of a topic's redecodes: also their lock and the folder of their results."""
     return f"redecode__{topic}"
@@ -47,6 +61,11 @@ class Lake:
     @property
     def published(self) -> str:
         return self._join("published")
+
+    @property
+    def serving(self) -> str:
+        """Which version of each pipeline is served: every switch, the newest in force."""
+        return self._join("serving")
 
     def raw(self, topic: str) -> str:
         return self._join("raw", topic)
