@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query"]
+__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query", "speed_stream"]
 
 # The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
 RAW_VERSION = "1"
@@ -16,8 +16,16 @@ def archive_query(topic: str) -> str:
 
 
 def speed_query(pipeline: str) -> str:
-    """Name of a pipeline's speed query."""
+    """Name of a pipeline's speed layer: its DAG id, and the folder of its versions' checkpoints."""
     return f"{pipeline}__speed"
+
+
+def speed_stream(pipeline: str, version: str) -> str:
+    """Name of the stream of one version: its job, its lock, its control and progress folders.
+
+    Versions run beside each other, so each has its own.
+    """
+    return f"{speed_query(pipeline)}.{version}"
 
 
 def batch_query(pipeline: str) -> str:
@@ -39,6 +47,11 @@ class Lake:
     @property
     def published(self) -> str:
         return self._join("published")
+
+    @property
+    def serving(self) -> str:
+        """Which version of each pipeline is served: every switch, the newest in force."""
+        return self._join("serving")
 
     def raw(self, topic: str) -> str:
         return self._join("raw", topic)
