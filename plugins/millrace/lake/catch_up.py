@@ -13,7 +13,7 @@ from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 from millrace.waiting import until
 
-__all__ = ["is_caught_up", "records_behind"]
+__all__ = ["is_caught_up", "processed_offsets", "records_behind"]
 
 
 def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to: str, within: timedelta) -> bool:
@@ -21,10 +21,10 @@ def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to:
 
     Both run on: what `to` does meanwhile does not count.
     """
-    target = _processed(environment, pipeline, to) or {}
+    target = processed_offsets(environment, pipeline, to) or {}
 
     def reached() -> bool:
-        found = _processed(environment, pipeline, version)
+        found = processed_offsets(environment, pipeline, version)
         return found is not None and behind(found, target) == 0
 
     return until(reached, within)
@@ -32,11 +32,11 @@ def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to:
 
 def records_behind(environment: Environment, pipeline: Pipeline, version: str, to: str) -> int:
     """Records that version `to` has processed and `version` has not."""
-    target = _processed(environment, pipeline, to) or {}
-    return behind(_processed(environment, pipeline, version) or {}, target)
+    target = processed_offsets(environment, pipeline, to) or {}
+    return behind(processed_offsets(environment, pipeline, version) or {}, target)
 
 
-def _processed(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int] | None:
+def processed_offsets(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int] | None:
     """Per partition, the offset below which its rows are written, or where it began; None before its first start.
 
     From the checkpoint: the journal lags a heartbeat behind, and has no line of a stream that found nothing to read.

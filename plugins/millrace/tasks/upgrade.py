@@ -18,6 +18,7 @@ from millrace.environment import Environment
 from millrace.supervision.connection import connect, environment_for_task
 from millrace.supervision.control import StreamControl
 from millrace.supervision.generation import Generation, TaskTry, run_token
+from millrace.tasks.version_table import comparison_lines
 
 __all__ = [
     "Plan",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_SHOWN = 100
 _PATIENCE = timedelta(seconds=20)
 _LAST_PATIENCE = timedelta(minutes=2)
 
@@ -86,7 +88,14 @@ def is_candidate_caught_up(
 
 def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | None) -> str:
     """How the answers of both versions differ, interval by interval, as Markdown; also in the log."""
-    return ""
+    from millrace.lake.compare_versions import compare_versions
+
+    environment, served, version = environment_for_task(environment_name), plan["served"], plan["version"]
+    lines = comparison_lines(compare_versions(environment, pipeline, served, version))
+    for line in lines:
+        _log.info("%s", line)
+    left_out = [f"\n… and {len(lines) - _SHOWN} more intervals: see the log"] if len(lines) > _SHOWN else []
+    return "\n".join([*lines[:_SHOWN], *left_out])
 
 
 def switch_version(pipeline: Pipeline, plan: Plan, environment_name: str | None, run_id: str) -> None:
