@@ -117,7 +117,8 @@ def _tasks(
 
     @task
     def switch(planned: Any) -> None:
-        switch_version(pipeline, planned, environment, get_current_context()["run_id"])
+        run_id = get_current_context()["run_id"]
+        switch_version(pipeline, planned, environment, run_id, lambda: _state_of("candidate"))
 
     @task(trigger_rule="one_failed", retries=0)
     def withdraw() -> None:

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from jobs.errors import MillraceError
 from jobs.interval import Interval
-from jobs.lake import speed_stream, upgrade_query
+from jobs.lake import speed_query, speed_stream, upgrade_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.supervision.connection import connect, environment_for_task
@@ -79,8 +79,7 @@ def is_candidate_caught_up(
     if is_caught_up(environment, pipeline, plan["version"], plan["served"], _PATIENCE):
         _log.info("version %s has processed all that %s has", plan["version"], plan["served"])
         return True
-    if (state := candidate_state()) in ("failed", "success", "skipped", "removed", "upstream_failed"):
-        raise AirflowFailException(f"the candidate's stream has ended ({state}): its task's log says why")
+    _refuse_ended(candidate_state())
     behind = records_behind(environment, pipeline, plan["version"], plan["served"])
     _log.info("version %s is %s records behind %s", plan["version"], f"{behind:,}", plan["served"])
     return False
@@ -98,20 +97,35 @@ def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | 
     return "\n".join([*lines[:_SHOWN], *left_out])
 
 
-def switch_version(pipeline: Pipeline, plan: Plan, environment_name: str | None, run_id: str) -> None:
-    """Serves the new version, in one commit, once it has caught up again.
+def switch_version(
+    pipeline: Pipeline,
+    plan: Plan,
+    environment_name: str | None,
+    run_id: str,
+    candidate_state: Callable[[], str | None],
+) -> None:
+    """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
 
-    Raises MillraceError where it has not within two minutes, and where another version has been served meanwhile.
+    Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
+    within two minutes, where readers would miss what they have now, and where another version has been served
+    meanwhile. What the old version alone has published, it goes on serving.
     """
     from millrace.lake.catch_up import is_caught_up
-    from millrace.lake.serving import switch
+    from millrace.lake.readiness import switch_problems
+    from millrace.lake.serving import served_version, switch
 
     environment, version, served = environment_for_task(environment_name), plan["version"], plan["served"]
+    if served_version(environment, pipeline) == version:
+        _log.info("version %s is served already", version)
+        return
+    _refuse_ended(candidate_state())
     if not is_caught_up(environment, pipeline, version, served, _LAST_PATIENCE):
         raise MillraceError(
             f"pipeline {pipeline.name!r}: version {version} has fallen behind {served} since it had caught up, so it is"
             " not served; look at the log of the task `candidate`"
         )
+    if problems := switch_problems(environment, pipeline, version, {}, allow_older=True):
+        raise MillraceError(f"pipeline {pipeline.name!r}: version {version} is not served: {'; '.join(problems)}")
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)
@@ -122,8 +136,15 @@ def withdraw_candidate(pipeline: Pipeline, plan: Plan | None, environment_name: 
 
     The served version, its stream and what it published are left alone.
     """
+    from millrace.lake.serving import served_version
+
     if plan is not None:
         connection, stream = connect(environment_name), speed_stream(pipeline.name, plan["version"])
+        if served_version(connection.environment, pipeline) == plan["version"]:
+            raise AirflowFailException(
+                f"{pipeline.name}: version {plan['version']} is served, though a task failed after the switch; the task"
+                f" of `{speed_query(pipeline.name)}` keeps its stream, `millrace rollback {pipeline.name}` goes back"
+            )
         running, control = connection.platform.find(stream), StreamControl(connection.notes, stream)
         mine = Generation(run_token(ti), sys.maxsize)
         if running is None or mine.may_stop(control.supervisor(running)):
@@ -132,6 +153,11 @@ def withdraw_candidate(pipeline: Pipeline, plan: Plan | None, environment_name: 
         f"{pipeline.name}: the upgrade was withdrawn: the task that failed says why. What is served has not changed;"
         " what the new version has published stays hidden, and the next upgrade to it goes on from there"
     )
+
+
+def _refuse_ended(candidate: str | None) -> None:
+    if candidate in ("failed", "success", "skipped", "removed", "upstream_failed"):
+        raise AirflowFailException(f"the candidate's stream has ended ({candidate}): its task's log says why")
 
 
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:
