@@ -17,7 +17,7 @@ from millrace.environment import Environment
 from millrace.lake.published import all_publications
 from millrace.lake.tables import open_table, query_tables
 from millrace.lake.version_sql import Answer, comparison_sql, value_count_sql
-from millrace.lake.versions import check_known, speed_intervals
+from millrace.lake.versions import speed_intervals
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -85,9 +85,8 @@ def compare_versions(
     pipeline's key; floating point columns compare within its relative tolerance, all others exactly; null equals null.
     `worst` keys are listed per interval. Each table is read as of one moment, one interval at a time.
 
-    Raises UsageError for a version that has left nothing, or that lacks a key column.
+    A version that has left nothing answers nothing. Raises UsageError for one that lacks a key column.
     """
-    check_known(environment, pipeline, version_a, version_b)
     answers_a, answers_b = _answers(environment, pipeline, (version_a, version_b), start, end)
     tables = _Tables(environment, pipeline)
     only_a, only_b = tables.one_sided_columns(answers_a, answers_b)

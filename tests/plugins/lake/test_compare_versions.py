@@ -201,13 +201,16 @@ def test_an_interval_published_without_rows_is_answered_with_none(lake_here: Env
     assert (found.layer_a, found.layer_b, counts(found)) == ("batch", "batch", (0, 0, 1, 0))
 
 
-def test_versions_that_left_nothing_and_versions_without_the_key_are_refused(lake_here: Environment) -> None:
+def test_a_version_that_left_nothing_answers_nothing(lake_here: Environment) -> None:
+    assert compare_versions(lake_here, stock_high_low, "v1", "v2").intervals == ()
+    batch(lake_here, DAYS[0], "v1", [row("A", high=1)])
+    (found,) = compare_versions(lake_here, stock_high_low, "v1", "v2").intervals
+    assert (found.layer_a, found.layer_b, counts(found)) == ("batch", None, (0, 0, 1, 0))
+
+
+def test_versions_of_another_key_are_refused(lake_here: Environment) -> None:
     batch(lake_here, DAYS[0], "v1", [row("A", high=1, venue="X")])
     batch(lake_here, DAYS[0], "v2", [row("A", high=1)])
-    with pytest.raises(
-        UsageError, match="version v9 has neither published an interval nor speed rows; there are: v1, v2"
-    ):
-        compare_versions(lake_here, stock_high_low, "v1", "v9")
     keyed = replace(stock_high_low, key=("symbol", "window_start", "venue"))
     with pytest.raises(UsageError, match="version v2 has no values in key column 'venue'"):
         compare_versions(lake_here, keyed, "v1", "v2")
