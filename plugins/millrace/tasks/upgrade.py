@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jobs.errors import MillraceError
+from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
 from jobs.lake import speed_query, speed_stream, upgrade_query
 from jobs.pipeline import Pipeline
@@ -18,7 +18,7 @@ from millrace.environment import Environment
 from millrace.supervision.connection import connect, environment_for_task
 from millrace.supervision.control import StreamControl
 from millrace.supervision.generation import Generation, TaskTry, run_token
-from millrace.tasks.version_table import comparison_lines
+from millrace.tasks.comparison_table import comparison_lines
 
 __all__ = [
     "Plan",
@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_SHOWN = 100
 _PATIENCE = timedelta(seconds=20)
 _LAST_PATIENCE = timedelta(minutes=2)
 
@@ -86,15 +85,20 @@ def is_candidate_caught_up(
 
 
 def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | None) -> str:
-    """How the answers of both versions differ, interval by interval, as Markdown; also in the log."""
+    """How the answers of both versions differ, as Markdown: what is equal, and the first intervals that differ.
+
+    Also in the log. Where they cannot be compared, why.
+    """
     from millrace.lake.compare_versions import compare_versions
 
     environment, served, version = environment_for_task(environment_name), plan["served"], plan["version"]
-    lines = comparison_lines(compare_versions(environment, pipeline, served, version))
+    try:
+        lines = comparison_lines(pipeline.name, compare_versions(environment, pipeline, served, version))
+    except UsageError as error:  # such as another key: whoever approves is to know
+        lines = [str(error)]
     for line in lines:
         _log.info("%s", line)
-    left_out = [f"\n… and {len(lines) - _SHOWN} more intervals: see the log"] if len(lines) > _SHOWN else []
-    return "\n".join([*lines[:_SHOWN], *left_out])
+    return "\n".join(["```", *lines, "```"])
 
 
 def switch_version(

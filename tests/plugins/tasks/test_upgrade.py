@@ -85,16 +85,18 @@ def test_without_a_new_version_there_is_nothing_to_do(lake_here: Environment) ->
         upgrade.plan_upgrade(stock_high_low, None, None)
 
 
-def test_the_comparison_is_a_table_that_begins_with_what_differs(lake_here: Environment) -> None:
+def test_who_approves_sees_what_would_change(lake_here: Environment) -> None:
     published(lake_here, days_ago(3), OLD, high=1), published(lake_here, days_ago(3), NEW, high=1)
     published(lake_here, days_ago(2), OLD, high=1), published(lake_here, days_ago(2), NEW, high=2)
-    write_speed(lake_here, days_ago(1), 0, high=1, version=OLD)
-    lines = upgrade.compare_with_served(stock_high_low, PLAN, None).splitlines()
-    assert lines[-3:] == [
-        f"| {days_ago(2).id} | batch | batch | 0 | 3 | 0 | 0 |",
-        f"| {days_ago(1).id} | speed | nothing | 0 | 0 | 3 | 0 |",
-        f"| {days_ago(3).id} | batch | batch | 3 | 0 | 0 | 0 |",
-    ]
+    text = upgrade.compare_with_served(stock_high_low, PLAN, None)
+    assert f"{days_ago(2).id} (batch against batch): 0 equal, 3 different" in text
+    assert days_ago(3).id not in text
+    assert f"high 1 in {OLD}, 2 in {NEW}" in text
+
+
+def test_who_approves_is_told_what_the_old_version_alone_answers(lake_here: Environment) -> None:
+    published(lake_here, days_ago(3), OLD)
+    assert f"1 intervals are answered by {OLD} alone" in upgrade.compare_with_served(stock_high_low, PLAN, None)
 
 
 def test_withdrawing_stops_the_candidate_of_this_run_and_fails(connection: Connection) -> None:
