@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from millrace.environment import Environment
     from millrace.platforms.protocol import RunningJob
 
-__all__ = ["current_status"]
+__all__ = ["current_status", "stream_status"]
 
 
 def current_status(home: Home | None = None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def current_status(home: Home | None = None) -> dict[str, Any]:
         "home": str(home.root),
         "processes": _processes(home),
         "airflow": _airflow(home),
-        "streams": [] if environment is None else _streams(environment, home, answers=problem is None),
+        "streams": [] if environment is None else stream_status(environment, home, answers=problem is None),
         "versions": [] if environment is None or problem else _versions(environment),
         "jobs": [] if environment is None else _jobs(environment, home),
         "problem": problem,
@@ -70,7 +70,8 @@ def _airflow(home: Home) -> dict[str, Any] | None:
     return {"url": airflow_url(home), "health": health(home)}
 
 
-def _streams(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
+def stream_status(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
+    """Of each stream that is wanted or runs: its state, and where the lake `answers`, how far it is."""
     from millrace.lake.progress import StreamProgress
     from millrace.platforms.local import local_platform
     from millrace.supervision.stop_jobs import is_stream
