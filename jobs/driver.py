@@ -15,8 +15,9 @@ from typing import List, Optional
 from jobs.archive import start_archive
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
-from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
+from jobs.pipeline import Pipeline
 from jobs.pipelines import find_pipeline
 from jobs.redecode import redecode
 from jobs.reprocess import reprocess
@@ -24,6 +25,7 @@ from jobs.session import start_session, stop_session
 from jobs.speed import start_speed
 from jobs.stream import run_stream
 from jobs.topics import find_topic
+from jobs.version import fingerprint
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -50,7 +52,7 @@ def run_archive(options: argparse.Namespace) -> None:
     run_stream(
         spark,
         query,
-        RAW_VERSION,
+        lake.checkpoint(query, RAW_VERSION),
         options.owner,
         lake,
         lambda: start_archive(spark, topic, lake, options.bootstrap, trigger),
@@ -59,14 +61,15 @@ def run_archive(options: argparse.Namespace) -> None:
 
 def run_speed(options: argparse.Namespace) -> None:
     pipeline = find_pipeline(options.pipeline)
-    query = speed_query(pipeline.name)
+    _check_version(pipeline, options.version)
+    query = speed_stream(pipeline.name, options.version)
     spark = start_session(query)
     lake = Lake(options.lake)
     trigger = timedelta(seconds=options.trigger_s)
     run_stream(
         spark,
         query,
-        options.version,
+        lake.checkpoint(speed_query(pipeline.name), options.version),
         options.owner,
         lake,
         lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger),
@@ -76,6 +79,7 @@ def run_speed(options: argparse.Namespace) -> None:
 def run_reprocess(options: argparse.Namespace) -> None:
     pipeline = find_pipeline(options.pipeline)
     interval = Interval.parse(options.interval, pipeline.interval)
+    _check_version(pipeline, options.version)
     spark = start_session(batch_query(pipeline.name))
     lake = Lake(options.lake)
     coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
@@ -95,6 +99,16 @@ def run_redecode(options: argparse.Namespace) -> None:
     result = {"run": options.run_id, "topic": topic.name, **redecode(spark, topic, lake, options.run_id)}
     LakeFiles(spark).replace(lake.run_result(query, options.run_id), json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
+
+
+def _check_version(pipeline: Pipeline, version: str) -> None:
+    """Raises UsageError where this code is not the version that the rows would be marked with."""
+    found = fingerprint(pipeline)
+    if found != version:
+        raise UsageError(
+            f"pipeline {pipeline.name!r}: version {version} was asked for, but the code here is version {found};"
+            f" give --version {found}, or run the code of {version}"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

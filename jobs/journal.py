@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from jobs.checkpoint import Checkpoint, of_topic
-from jobs.lake import Lake, speed_query
+from jobs.lake import Lake, speed_query, speed_stream
 from jobs.pipeline import Pipeline
 from jobs.small_files import SmallFiles
 
@@ -134,12 +134,12 @@ def speed_reads(
     until: Optional[Mapping[int, int]] = None,
 ) -> Optional[Reads]:
     """What the speed layer's version read of these offsets: see `Journal.reads`. None: it never ran."""
-    query, topic = speed_query(pipeline.name), pipeline.topic.name
-    checkpoint = Checkpoint(files, lake.checkpoint(query, version))
+    topic = pipeline.topic.name
+    checkpoint = Checkpoint(files, lake.checkpoint(speed_query(pipeline.name), version))
     query_id = checkpoint.query_id()
     if query_id is None:
         return None
-    journal = Journal(files, lake.progress_folder(query), query_id, topic)
+    journal = Journal(files, lake.progress_folder(speed_stream(pipeline.name, version)), query_id, topic)
     reads, last_batch = journal.reads(offsets, until)
     return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch)
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RAW_VERSION", "Lake", "archive_query", "batch_query", "redecode_query", "speed_query"]
+__all__ = [
+    "RAW_VERSION",
+    "Lake",
+    "archive_query",
+    "batch_query",
+    "redecode_query",
+    "speed_query",
+    "speed_stream",
+    "upgrade_query",
+]
 
 # The archive's checkpoint holds offsets only, so it outlives every change of a decoder.
 RAW_VERSION = "1"
@@ -16,13 +25,26 @@ def archive_query(topic: str) -> str:
 
 
 def speed_query(pipeline: str) -> str:
-    """Name of a pipeline's speed query."""
+    """Name of a pipeline's speed layer: its DAG id, and the folder of its versions' checkpoints."""
     return f"{pipeline}__speed"
+
+
+def speed_stream(pipeline: str, version: str) -> str:
+    """Name of the stream of one version: its job, its lock, its control and progress folders.
+
+    Versions run beside each other, so each has its own.
+    """
+    return f"{speed_query(pipeline)}.{version}"
 
 
 def batch_query(pipeline: str) -> str:
     """Name of a pipeline's batch jobs."""
     return f"{pipeline}__batch"
+
+
+def upgrade_query(pipeline: str) -> str:
+    """Name of what brings a new version of a pipeline into service: also its DAG id."""
+    return f"{pipeline}__upgrade"
 
 
 def redecode_query(topic: str) -> str:
@@ -40,6 +62,11 @@ class Lake:
     def published(self) -> str:
         return self._join("published")
 
+    @property
+    def serving(self) -> str:
+        """Which version of each pipeline is served: every switch, the newest in force."""
+        return self._join("serving")
+
     def raw(self, topic: str) -> str:
         return self._join("raw", topic)
 
@@ -54,6 +81,14 @@ class Lake:
 
     def checkpoint(self, query: str, version: str) -> str:
         return self._join("checkpoints", query, version)
+
+    def code(self, version: str) -> str:
+        """The package `jobs` that computes this version, as a zip."""
+        return self._join("code", f"{version}.zip")
+
+    def stream(self, query: str) -> str:
+        """Which stream the task of a query's DAG supervises."""
+        return self._join("control", query, "stream.json")
 
     def lock(self, query: str) -> str:
         return self._join("control", query, "lock.json")

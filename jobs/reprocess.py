@@ -44,6 +44,7 @@ def reprocess(
         .mode("append")
         .option("txnAppId", run)
         .option("txnVersion", 0)
+        .option("mergeSchema", "true")  # another version may have columns that this one lacks, or lack some
         .partitionBy("_interval", "_run")
         .save(lake.batch(pipeline.name))
     )

@@ -24,11 +24,11 @@ _GRACE = timedelta(seconds=60)
 
 
 def run_stream(
-    spark: SparkSession, query: str, version: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]
+    spark: SparkSession, query: str, checkpoint: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]
 ) -> None:
     """Runs a query until a stop is requested for this owner. Holds the query's lock meanwhile.
 
-    `version` is that of its checkpoint: see `jobs.lake.Lake.checkpoint`.
+    `checkpoint` is where its own lies: see `jobs.lake.Lake.checkpoint`.
 
     Raises LockHeldError when another driver runs the query, and the query's own exception when it fails.
     """
@@ -36,7 +36,7 @@ def run_stream(
     lock = QueryLock(files, lake.lock(query), query, owner)
     lock.acquire()
     try:
-        journal = ProgressJournal(files, lake, query, Checkpoint(files, lake.checkpoint(query, version)))
+        journal = ProgressJournal(files, lake, query, Checkpoint(files, checkpoint))
         journal.recover()
         running = start()
         print(f"millrace: query {query} runs: id {running.id}", flush=True)

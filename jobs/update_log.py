@@ -44,6 +44,7 @@ class UpdateLog:
             .mode("append")
             .option("txnAppId", self._query_id)
             .option("txnVersion", batch_id)
+            .option("mergeSchema", "true")  # another version may have columns that this one lacks, or lack some
             .partitionBy("_interval")
             .save(self._uri)
         )

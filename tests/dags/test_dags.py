@@ -57,7 +57,7 @@ def test_parsing_writes_nothing_connects_to_nothing_and_starts_nothing(parsed: d
 
 def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared = {f"archive__{topic}" for topic in TOPICS}
-    declared |= {f"{name}__{layer}" for name in pipeline_names() for layer in ("speed", "batch")}
+    declared |= {f"{name}__{part}" for name in pipeline_names() for part in ("speed", "batch", "upgrade")}
     others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode"}
     assert set(dags) == declared | others
 
@@ -85,6 +85,24 @@ def test_the_batch_layer_covers_intervals_of_data_step_by_step(dags: dict[str, A
     }
 
 
+def test_an_upgrade_switches_after_both_layers_are_ready_and_somebody_has_agreed(dags: dict[str, Any]) -> None:
+    dag = dags["stock_high_low__upgrade"]
+    assert (dag["schedule"], dag["max_active_runs"]) == (None, 1)
+    group = ["interval_run.certify", "interval_run.compare", "interval_run.publish", "interval_run.reprocess"]
+    tasks = {name: set(after) - {"withdraw"} for name, after in dag["tasks"].items()}
+    assert tasks["plan"] == {"candidate", "intervals", "caught_up", "compare_versions", "switch"}
+    assert tasks["candidate"] == {"ensure_stopped"}
+    assert tasks["intervals"] == set(group)
+    assert tasks["interval_run.publish"] == tasks["caught_up"] == {"compare_versions"}
+    assert (tasks["compare_versions"], tasks["approve"], tasks["switch"]) == ({"approve"}, {"switch"}, set())
+    assert {name for name, after in dag["tasks"].items() if "withdraw" not in after} == {
+        "ensure_stopped",
+        "withdraw",
+        *("intervals", "interval_run.certify", "interval_run.compare", "interval_run.reprocess"),
+    }
+    assert dag["teardowns"] == ["ensure_stopped"]
+
+
 def test_redecode_asks_for_a_declared_topic_and_runs_once_at_a_time(dags: dict[str, Any]) -> None:
     dag = dags["redecode"]
     assert dag["params"]["topic"]["enum"] == sorted(TOPICS)
@@ -97,7 +115,9 @@ def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -
     assert dags["teardown"]["tasks"]["check"] == ["streams"]
 
 
-@pytest.mark.parametrize("dag_id", ["produce_stock_ticks", "replay_stock_ticks", "redecode", "teardown"])
+@pytest.mark.parametrize(
+    "dag_id", ["produce_stock_ticks", "replay_stock_ticks", "redecode", "teardown", "stock_high_low__upgrade"]
+)
 def test_every_param_has_a_title_and_a_type(dags: dict[str, Any], dag_id: str) -> None:
     for schema in dags[dag_id]["params"].values():
         assert schema["title"]

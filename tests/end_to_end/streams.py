@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psutil
 
-from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from jobs.version import fingerprint
@@ -30,6 +30,7 @@ DAYS = 3
 # They ended a day ago at least, which is more than the allowed lateness: no run waits for them, at whatever hour.
 FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS + 1)
 VERSIONS = {ARCHIVE: RAW_VERSION, SPEED: fingerprint(stock_high_low)}
+STREAMS = {ARCHIVE: ARCHIVE, SPEED: speed_stream(stock_high_low.name, VERSIONS[SPEED])}
 
 T = TypeVar("T")
 
@@ -93,7 +94,7 @@ class Streams:
     def driver(self, query: str) -> RunningJob:
         """The live driver of a query, awaited."""
         platform = platform_for(self.environment)
-        return await_true(f"driver of {query}", lambda: platform.find(query), timedelta(minutes=5))
+        return await_true(f"driver of {query}", lambda: platform.find(STREAMS[query]), timedelta(minutes=5))
 
     def last_batch(self, query: str, log: str) -> int:
         """Number of the newest micro-batch in the checkpoint's `offsets` (planned) or `commits` (done); -1: none."""

@@ -29,6 +29,10 @@ RUN = ["--lake", "file:/nowhere", "--run", "r", "--version", "v", "--raw-version
             "millrace: interval '20261120T010000Z' does not start an interval of 1 day, 0:00:00; use 20261120T000000Z",
         ),
         (
+            ["speed", "--pipeline", "stock_high_low", "--version", "v", *WHERE],
+            "millrace: pipeline 'stock_high_low': version v was asked for, but the code here is version ",
+        ),
+        (
             ["redecode", "--topic", "ticks", "--run", "r", "--lake", "file:/nowhere"],
             "millrace: topic 'ticks' is not declared in jobs/topics.py; known: ",
         ),

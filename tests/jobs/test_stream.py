@@ -31,7 +31,7 @@ class Driver:
 
     def _run(self, spark, lake, owner):
         try:
-            run_stream(spark, QUERY, "v1", owner, lake, self._start)
+            run_stream(spark, QUERY, lake.checkpoint(QUERY, "v1"), owner, lake, self._start)
         except Exception as error:  # noqa: BLE001 - handed to the test
             self.error = error
         self.runs.set()

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from jobs.archive import start_archive
 from jobs.checkpoint import Checkpoint
 from jobs.interval import Interval
-from jobs.lake import Lake, speed_query
+from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
@@ -56,8 +56,9 @@ class LayerRuns:
         A speed query of this version starts before them, or goes on where it stopped, and stops after them.
         Not `journaled`: as a driver leaves it that is killed before it writes its journal.
         """
-        files, query = LakeFiles(self._spark), speed_query(self.pipeline.name)
-        journal = ProgressJournal(files, self.lake, query, Checkpoint(files, self.lake.checkpoint(query, version)))
+        files, stream = LakeFiles(self._spark), speed_stream(self.pipeline.name, version)
+        checkpoint = self.lake.checkpoint(speed_query(self.pipeline.name), version)
+        journal = ProgressJournal(files, self.lake, stream, Checkpoint(files, checkpoint))
         journal.recover()
         speed = start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN)
         sent: list[Sent] = []

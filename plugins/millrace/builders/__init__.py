@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from millrace.builders.batch import batch_layer
 from millrace.builders.streams import archive_layer, speed_layer
+from millrace.builders.upgrade import upgrade
 
-__all__ = ["archive_layer", "batch_layer", "speed_layer"]
+__all__ = ["archive_layer", "batch_layer", "speed_layer", "upgrade"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param, get_current_context, task, task_group
 
-from jobs.lake import batch_query
+from jobs.lake import batch_query, upgrade_query
 from jobs.pipeline import Pipeline
 from millrace.operators.certify import CertifyOperator
 from millrace.operators.reprocess import ReprocessOperator
@@ -16,13 +16,16 @@ from millrace.tasks.batch import log_parity, publish_run
 from millrace.tasks.intervals import RunRequest
 from millrace.tasks.repair import choose_intervals
 
-__all__ = ["batch_layer"]
+__all__ = ["batch_layer", "interval_runs"]
 
 _DOC = """
 Reprocesses every interval of `{name}` ({length}) that ended within the run's data interval, from the raw archive, with
 the transformation that the speed layer runs. Steps, per interval: **certify** that the archive holds all of it,
 **reprocess** it (the only step that starts Spark), **compare** the result with what the speed layer served, **publish**
 it in one commit.
+
+It runs the *served version*, by that version's code, which is kept on the lake: changed code changes nothing here until
+the DAG `{upgrade}` has brought it into service.
 
 *Certify* waits, deferred, until {lateness} after the interval's end (the lateness that topic `{topic}` allows), then
 until the archive has all that Kafka held at that time: its log says what it waits for. After {certify_within} it fails,
@@ -62,6 +65,7 @@ def batch_layer(
         description=f"Reprocesses {pipeline.name} from the raw archive and publishes it",
         doc_md=_DOC.format(
             name=pipeline.name,
+            upgrade=upgrade_query(pipeline.name),
             length=pipeline.interval,
             within=repair_within,
             topic=pipeline.topic.name,
@@ -95,12 +99,27 @@ def _params() -> dict[str, Param]:
 def _tasks(
     pipeline: Pipeline, parallel: int, environment: str | None, repair_within: timedelta, certify_within: timedelta
 ) -> None:
-    name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
-
     @task
     def intervals() -> list[str]:
         request = RunRequest.of(get_current_context())
         return choose_intervals(environment_for_task(environment), pipeline, request, repair_within)
+
+    interval_runs(pipeline, intervals(), parallel, environment, certify_within)
+
+
+def interval_runs(
+    pipeline: Pipeline,
+    intervals: Any,
+    parallel: int,
+    environment: str | None,
+    certify_within: timedelta,
+    version: str | None = None,
+) -> Any:
+    """The group of tasks that certifies, reprocesses, compares and publishes each interval; `intervals` are their ids.
+
+    Under `version`, which may be a template; by default the served one.
+    """
+    name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
 
     @task(map_index_template=shown)
     def compare(interval: str, run: Any) -> dict[str, int]:
@@ -127,6 +146,7 @@ def _tasks(
             pipeline=name,
             interval=interval,
             certificate=certify.output,
+            version=version,
             environment=environment,
             map_index_template="{{ task.interval }}",
             max_active_tis_per_dag=parallel,
@@ -135,4 +155,4 @@ def _tasks(
         published = publish(interval=interval, run=reprocess.output, certificate=certify.output)
         compared >> published
 
-    interval_run.expand(interval=intervals())
+    return interval_run.expand(interval=intervals)

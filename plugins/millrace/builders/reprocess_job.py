@@ -9,7 +9,7 @@ from jobs.interval import Interval
 from jobs.lake import batch_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.platforms.protocol import SparkJob
+from millrace.platforms.protocol import JobCode, SparkJob
 
 __all__ = ["reprocess_job"]
 
@@ -20,23 +20,24 @@ def reprocess_job(
     certificate: dict[str, Any],
     environment: Environment,
     run: str,
+    version: str,
     name: str | None = None,
 ) -> SparkJob:
-    """The job of `run`, named after the interval and `name`, by default the run: two are two jobs.
+    """The job of `run` under a version, whose code it runs. Named after the interval and `name`, by default the run:
+    two are two jobs.
 
     `certificate` is the JSON of a `millrace.lake.certificate.Certificate`: what of the archive the run reads.
     """
-    from jobs.version import fingerprint  # here: only a running task reads the transformation's source
-
     return SparkJob(
         name=f"{batch_query(pipeline.name)}.{interval.id}.{name or run}",
         owner=run,
+        code=JobCode(pipeline.name, version),
         arguments=(
             "reprocess",
             *("--pipeline", pipeline.name),
             *("--interval", interval.id),
             *("--run", run),
-            *("--version", fingerprint(pipeline)),
+            *("--version", version),
             *("--raw-version", str(certificate["raw_version"])),
             *("--coverage", json.dumps(certificate["coverage"])),
             *("--lake", environment.lake),

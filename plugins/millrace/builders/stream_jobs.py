@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
-from jobs.lake import archive_query, speed_query
+from jobs.lake import archive_query, speed_stream
 from jobs.pipeline import Pipeline
 from jobs.topic import Topic
 from millrace.environment import Environment
-from millrace.platforms.protocol import SparkJob
+from millrace.platforms.protocol import JobCode, SparkJob
+from millrace.supervision.served_stream import code_line
 
-__all__ = ["archive_job", "speed_job"]
+__all__ = ["archive_job", "served_speed_job", "speed_job"]
+
+_log = logging.getLogger(__name__)
 
 
 def archive_job(topic: Topic, trigger: timedelta, environment: Environment, owner: str) -> SparkJob:
@@ -19,12 +23,24 @@ def archive_job(topic: Topic, trigger: timedelta, environment: Environment, owne
     return SparkJob(archive_query(topic.name), arguments, owner)
 
 
-def speed_job(pipeline: Pipeline, trigger: timedelta, environment: Environment, owner: str) -> SparkJob:
-    """The driver of the pipeline's speed layer, in the version of the code as it is now."""
-    from jobs.version import fingerprint  # here: only a running task reads the transformation's source
+def served_speed_job(pipeline: Pipeline, trigger: timedelta, environment: Environment, owner: str) -> SparkJob:
+    """The driver of the version that is served. Where none is, that of the code here is from now on.
 
-    versioned = ("--pipeline", pipeline.name, "--version", fingerprint(pipeline))
-    return SparkJob(speed_query(pipeline.name), ("speed", *versioned, *_common(environment, owner, trigger)), owner)
+    Where the code here is another version, the log says so.
+    """
+    from jobs.version import fingerprint  # here, as below: only a running task needs them
+    from millrace.lake.serving import begin_serving
+
+    serving = begin_serving(environment, pipeline, fingerprint(pipeline), by=owner)
+    if told := code_line(environment, pipeline.name):
+        _log.warning("%s", told)
+    return speed_job(pipeline.name, serving.versions[0], trigger, environment, owner)
+
+
+def speed_job(pipeline: str, version: str, trigger: timedelta, environment: Environment, owner: str) -> SparkJob:
+    """The driver of the speed layer of a version of the pipeline (its name), which runs that version's code."""
+    arguments = ("speed", "--pipeline", pipeline, "--version", version, *_common(environment, owner, trigger))
+    return SparkJob(speed_stream(pipeline, version), arguments, owner, code=JobCode(pipeline, version))
 
 
 def _common(environment: Environment, owner: str, trigger: timedelta) -> tuple[str, ...]:

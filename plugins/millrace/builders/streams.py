@@ -13,10 +13,10 @@ from functools import partial
 
 from airflow.sdk import DAG, get_current_context, task
 
-from jobs.lake import archive_query, speed_query
+from jobs.lake import archive_query, speed_query, upgrade_query
 from jobs.pipeline import Pipeline
 from jobs.topic import Topic
-from millrace.builders.stream_jobs import archive_job, speed_job
+from millrace.builders.stream_jobs import archive_job, served_speed_job
 from millrace.environment import Environment
 from millrace.operators.spark_stream import SparkStreamOperator
 from millrace.platforms.protocol import SparkJob
@@ -44,6 +44,13 @@ min of their start the task fails, stays failed, and says why. Nothing is lost o
 checkpoint and the transaction identifiers on the lake see to it.
 """
 
+_VERSIONS = """
+
+The stream is that of the *served version*, and runs that version's code, which is kept on the lake. Changed code does
+not change it: the DAG `{upgrade}` brings a new version into service. When it has switched, or somebody has rolled
+back, the stream of the version that is served then takes this one's place within seconds.
+"""
+
 
 def archive_layer(
     topic: Topic,
@@ -68,13 +75,16 @@ def speed_layer(
     policy: RestartPolicy | None = None,
     environment: str | None = None,
 ) -> DAG:
-    """The DAG `<pipeline>__speed`: the pipeline's transformation as a stream.
+    """The DAG `<pipeline>__speed`: the pipeline's transformation as a stream, in the version that is served.
 
+    Changed code is another version: the DAG of `upgrade` brings it into service.
     `trigger` is the time from one micro-batch to the next. `environment` is one of `infra/environments`.
     """
     what = f"Runs the transformation of `{pipeline.name}` as a stream over the Kafka topic `{pipeline.topic.name}`."
-    make_job = partial(speed_job, pipeline, trigger)
-    return _stream(speed_query(pipeline.name), what, [pipeline.name, "speed"], make_job, policy, environment)
+    make_job = partial(served_speed_job, pipeline, trigger)
+    query, tags = speed_query(pipeline.name), [pipeline.name, "speed"]
+    doc = what + _VERSIONS.format(upgrade=upgrade_query(pipeline.name))
+    return _stream(query, doc, tags, make_job, policy, environment, follows=pipeline.name)
 
 
 def _stream(
@@ -84,11 +94,12 @@ def _stream(
     make_job: Callable[[Environment, str], SparkJob],
     policy: RestartPolicy | None,
     environment: str | None,
+    follows: str | None = None,
 ) -> DAG:
     policy = policy or RestartPolicy()
     dag = DAG(
         dag_id=query,
-        description=what.replace("`", ""),
+        description=what.partition("\n")[0].replace("`", ""),
         doc_md=what + "\n" + _semantics(policy),
         schedule="@once",
         start_date=_START,
@@ -98,7 +109,12 @@ def _stream(
     )
     with dag:
         stream = SparkStreamOperator(
-            task_id="stream", query=query, make_job=make_job, policy=policy, environment=environment
+            task_id="stream",
+            query=query,
+            make_job=make_job,
+            policy=policy,
+            environment=environment,
+            follows=follows,
         )
 
         @task(retries=3, retry_delay=timedelta(seconds=10))

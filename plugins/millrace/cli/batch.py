@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.errors import MillraceError
-from millrace.cli.shared import Json, print_json
+from millrace.cli.shared import Json, Version, chosen_version, print_json
 
 if TYPE_CHECKING:
     from jobs.interval import Interval
@@ -22,6 +22,7 @@ EXAMPLES = """Examples:\n
 millrace reprocess stock_high_low 2026-11-20 — one day: certify, reprocess, compare, publish\n
 millrace reprocess stock_high_low 2026-11-18 2026-11-19 2026-11-20 --json — three days, a line of JSON at the end\n
 millrace reprocess stock_high_low 2026-11-20 --allow-partial — publish what is there, marked as partial\n
+millrace reprocess stock_high_low 2026-11-20 --version here — under the version of the code here, not yet served\n
 """
 
 
@@ -37,6 +38,7 @@ def reprocess(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Do not wait: publish, as partial, what is in the archive.")
     ] = False,
+    version: Version = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the drivers' logs on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -53,9 +55,10 @@ def reprocess(
     found = find_pipeline(pipeline)
     intervals = [Interval.parse(text, found.interval) for text in interval]
     connection = connected()
+    chosen = chosen_version(connection, found, version)
     results = []
     for each in intervals:
-        result = reprocess_interval(connection, found, each, timedelta(seconds=wait), verbose, allow_partial)
+        result = reprocess_interval(connection, found, each, timedelta(seconds=wait), verbose, allow_partial, chosen)
         results.append(result)
         for line in [] if as_json else [*parity_lines(found.name, each.id, result), told(each, result)]:
             typer.echo(line)
@@ -70,20 +73,24 @@ def reprocess_interval(
     wait: timedelta,
     verbose: bool,
     allow_partial: bool = False,
+    version: str | None = None,
 ) -> dict[str, Any]:
-    """What the run counted, with `published`: False where a better run of the interval is served already.
+    """What the run of a version, by default the served one, counted.
 
-    And with `partial`: why the archive was not proven complete; empty where it was. Raises MillraceError where it is
-    not within `wait`, unless `allow_partial`.
+    With `published`: False where a better run of the interval is published already. And with `partial`: why the archive
+    was not proven complete; empty where it was. Raises MillraceError where it is not within `wait`, unless
+    `allow_partial`.
     """
     from jobs.lake import Lake
     from millrace.builders.reprocess_job import reprocess_job
     from millrace.cli.follow import owner_token, run_to_end
     from millrace.lake.published import publish
+    from millrace.lake.serving import served_version
 
+    version = version or served_version(connection.environment, pipeline)
     certificate = _certify(connection, pipeline, interval, wait, allow_partial)
     run = owner_token("reprocess")
-    job = reprocess_job(pipeline, interval, certificate.to_json(), connection.environment, run)
+    job = reprocess_job(pipeline, interval, certificate.to_json(), connection.environment, run, version)
     typer.echo(f"{pipeline.name} {interval.id}: reprocessing from version {certificate.raw_version}", err=True)
     run_to_end(connection.platform, job, verbose)
     result = connection.notes.read_json(Lake("").run_result(pipeline.name, job.owner))

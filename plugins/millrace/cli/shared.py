@@ -14,11 +14,26 @@ from millrace.moments import parse_moment
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from jobs.pipeline import Pipeline
     from millrace.supervision.connection import Connection
 
-__all__ = ["Json", "connected", "moment", "plain_table", "print_json", "print_rich"]
+__all__ = ["Json", "Version", "chosen_version", "connected", "moment", "plain_table", "print_json", "print_rich"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+Version = Annotated[
+    str | None, typer.Option("--version", help="A version: its fingerprint, or `here`, the code here. Default: served.")
+]
+
+
+def chosen_version(connection: Connection, pipeline: Pipeline, version: str | None) -> str:
+    """What the option says: a fingerprint, `here`, or by default the served version."""
+    from jobs.version import fingerprint
+    from millrace.lake.serving import served_version
+
+    if version is None:
+        return served_version(connection.environment, pipeline)
+    return fingerprint(pipeline) if version == "here" else version
 
 
 def connected() -> Connection:

@@ -76,6 +76,8 @@ def status(as_json: Json = False) -> None:
         print_rich(_jobs(found["jobs"]))
     if found["airflow"]:
         typer.echo(f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})")
+    for line in found["versions"]:
+        typer.echo(line)
     if found["problem"]:
         typer.echo(found["problem"])
 
@@ -116,7 +118,8 @@ def _streams(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         last = row["last_progress"]
         told = f"#{last['batch_id']} at {last['timestamp']}, {last['rows']:,} rows" if last else ""
-        table.add_row(row["query"], row["state"], "" if row["lag"] is None else f"{row['lag']:,}", told)
+        state = f"{row['state']} (candidate)" if row["is_candidate"] else row["state"]
+        table.add_row(row["query"], state, "" if row["lag"] is None else f"{row['lag']:,}", told)
     return table
 
 

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from millrace.environment import Environment
     from millrace.platforms.protocol import RunningJob
 
-__all__ = ["current_status"]
+__all__ = ["current_status", "stream_status"]
 
 
 def current_status(home: Home | None = None) -> dict[str, Any]:
     """Processes, Airflow's address and health, streams, Spark jobs; `problem`: what does not answer, and the remedy.
 
-    Times are in seconds (`uptime_s`), lags in records.
+    `streams` are those of the topics, and of each pipeline that of the served version and all that run. `versions`
+    says where the code here is another version than the served one. Times are in seconds (`uptime_s`), lags in records.
     """
     home = home or Home.current()
     environment, problem = _environment(home)
@@ -26,7 +27,8 @@ def current_status(home: Home | None = None) -> dict[str, Any]:
         "home": str(home.root),
         "processes": _processes(home),
         "airflow": _airflow(home),
-        "streams": [] if environment is None else _streams(environment, home, answers=problem is None),
+        "streams": [] if environment is None else stream_status(environment, home, answers=problem is None),
+        "versions": [] if environment is None or problem else _versions(environment),
         "jobs": [] if environment is None else _jobs(environment, home),
         "problem": problem,
     }
@@ -68,23 +70,45 @@ def _airflow(home: Home) -> dict[str, Any] | None:
     return {"url": airflow_url(home), "health": health(home)}
 
 
-def _streams(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
+def stream_status(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
+    """Of each stream that is wanted or runs: its state, and where the lake `answers`, how far it is."""
     from millrace.lake.progress import StreamProgress
     from millrace.platforms.local import local_platform
-    from millrace.supervision.stop_jobs import stream_queries
+    from millrace.supervision.stop_jobs import is_stream
 
-    live = {job.name: job for job in local_platform(environment, home).live_jobs()}
+    live = {job.name: job for job in local_platform(environment, home).live_jobs() if is_stream(job.name)}
     progress = StreamProgress(environment) if answers else None
+    wanted = _wanted_streams(environment, answers=answers)
     return [
         {
             "query": query,
+            "is_candidate": answers and query not in wanted,
             "state": "running" if query in live else "stopped",
             "job": live[query].id if query in live else None,
             "lag": progress.lag(query) if progress else None,
             "last_progress": progress.last(query) if progress else None,
         }
-        for query in stream_queries()
+        for query in [*wanted, *sorted(set(live) - set(wanted))]
     ]
+
+
+def _wanted_streams(environment: Environment, *, answers: bool) -> list[str]:
+    """Of the topics, and of the served version of each pipeline, which only the lake knows."""
+    from jobs.lake import archive_query, speed_stream
+    from jobs.pipelines import find_pipeline, pipeline_names
+    from jobs.topics import TOPICS
+    from millrace.lake.serving import served_version
+
+    names = pipeline_names() if answers else []
+    served = {name: served_version(environment, find_pipeline(name)) for name in names}
+    return [*map(archive_query, sorted(TOPICS)), *(speed_stream(name, served[name]) for name in served)]
+
+
+def _versions(environment: Environment) -> list[str]:
+    from jobs.pipelines import pipeline_names
+    from millrace.supervision.served_stream import code_line
+
+    return [line for name in pipeline_names() if (line := code_line(environment, name))]
 
 
 def _jobs(environment: Environment, home: Home) -> list[dict[str, Any]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.errors import MillraceError
+from millrace.cli.shared import Version
 
 if TYPE_CHECKING:
     from millrace.environment import Environment
@@ -27,7 +29,8 @@ millrace archive stock_ticks --stop — stop it, whoever started it
 SPEED_EXAMPLES = """Examples:\n
 millrace speed stock_high_low — run the speed layer until Ctrl-C\n
 millrace speed stock_high_low --trigger 5 --detach — a micro-batch every 5 seconds, in the background\n
-millrace speed stock_high_low --stop — stop it, whoever started it
+millrace speed stock_high_low --stop — stop it, whoever started it\n
+millrace speed stock_high_low --version here --detach — changed code beside the served version: a candidate
 """
 
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")]
@@ -59,17 +62,26 @@ def archive(
 def speed(
     pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
     trigger: Annotated[float, typer.Option(min=0, help="Seconds from micro-batch to micro-batch.")] = 1.0,
+    version: Version = None,
     detach: Detach = False,
     stop: Stop = False,
 ) -> None:
-    """Run a pipeline's speed layer: its transformation on the stream."""
-    from jobs.lake import speed_query
-    from jobs.pipelines import find_pipeline
-    from millrace.builders.stream_jobs import speed_job
+    """Run a pipeline's speed layer: its transformation on the stream.
 
-    found = find_pipeline(pipeline)
-    every = timedelta(seconds=trigger)
-    _run(speed_query(found.name), lambda where, owner: speed_job(found, every, where, owner), detach, stop)
+    Of the version that is served; the first version that ever runs is served from then on.
+    """
+    from jobs.lake import speed_stream
+    from jobs.pipelines import find_pipeline
+    from millrace.builders.stream_jobs import served_speed_job, speed_job
+    from millrace.cli.shared import chosen_version, connected
+
+    found, every = find_pipeline(pipeline), timedelta(seconds=trigger)
+    chosen = chosen_version(connected(), found, version)
+    if version is None:
+        make_job = partial(served_speed_job, found, every)
+    else:
+        make_job = partial(speed_job, found.name, chosen, every)
+    _run(speed_stream(found.name, chosen), make_job, detach, stop)
 
 
 def _run(query: str, make_job: Callable[[Environment, str], SparkJob], detach: bool, stop: bool) -> None:

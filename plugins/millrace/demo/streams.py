@@ -13,6 +13,7 @@ from millrace.lake.progress import StreamProgress
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
 from millrace.platforms import platform_for
+from millrace.supervision.control import followed_stream
 
 __all__ = ["Streams"]
 
@@ -28,15 +29,20 @@ class Streams:
 
     def is_up(self, query: str) -> bool:
         """Whether the query's live driver holds the query's lock: it has started, and reads."""
-        running = self._platform.find(query)
-        lock = self._store.read_json(Lake("").lock(query))
+        stream = self._stream(query)
+        running = self._platform.find(stream)
+        lock = self._store.read_json(Lake("").lock(stream))
         if running is None or lock is None or lock.get("owner") != running.owner:
             return False
         return datetime.fromisoformat(lock["expires_at"]) > datetime.now(UTC)
 
     def covers(self, query: str, offsets: dict[int, int]) -> bool:
         """Whether the query is up and has processed everything below these offsets."""
-        return self.is_up(query) and self._progress.covers(query, offsets)
+        return self.is_up(query) and self._progress.covers(self._stream(query), offsets)
+
+    def _stream(self, query: str) -> str:
+        """That of the version which the query's task supervises."""
+        return followed_stream(self._store, query) or query
 
     def ends(self, topic: Topic) -> dict[int, int]:
         """What Kafka holds now."""

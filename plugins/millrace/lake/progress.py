@@ -20,10 +20,12 @@ _TAIL = 5
 
 
 def topic_of_query(query: str) -> str:
-    """The name of the topic that a declared stream reads; raises KeyError for another query."""
+    """The name of the topic that a declared stream reads, of whichever version; raises KeyError for another query."""
     topics = {archive_query(topic): topic for topic in TOPICS}
-    topics |= {speed_query(name): find_pipeline(name).topic.name for name in pipeline_names()}
-    return topics[query]
+    if query in topics:
+        return topics[query]
+    speed = {speed_query(name): name for name in pipeline_names()}
+    return find_pipeline(speed[query.rpartition(".")[0]]).topic.name
 
 
 class StreamProgress:

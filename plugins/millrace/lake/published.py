@@ -1,11 +1,11 @@
-"""The table `published`: which run of each interval is served. One small commit publishes an interval."""
+"""The table `published`: the run of each interval that answers for a version. One small commit publishes it."""
 
 from __future__ import annotations
 
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +19,21 @@ from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
+from jobs.serving import versions_by_interval
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
 from millrace.lake.gate import check_parity
+from millrace.lake.serving import begin_serving, preferred_versions
 
-__all__ = ["Publication", "publication_line", "publications", "publish"]
+__all__ = [
+    "Publication",
+    "all_publications",
+    "publication_line",
+    "publications",
+    "publications_of",
+    "publish",
+    "served_publications",
+]
 
 _SCHEMA = pa.schema(
     [
@@ -71,21 +81,23 @@ def publish(
     certificate: Certificate,
     result: dict[str, Any],
 ) -> bool:
-    """Serves this run for its interval from now on, in place of an older one.
+    """This run answers for the interval from now on where its version is asked, in place of an older one.
 
-    False when the interval is served by this run already, or by one of the same version that read more events, or as
-    many with a proof that these are all where this one is partial, or from a newer archive: runs may end in any order,
-    and however many do, one is served. Safe to call from several processes at once.
+    Other versions keep theirs; which version is served is said by `millrace.lake.serving`: the first ever published is.
+    False when this run is published already, or one of the same version that read more events, or as many with a proof
+    that these are all where this one is partial, or from a newer archive: runs may end in any order, and however many
+    do, one per version is published. Safe to call from several processes at once.
 
     Raises ParityError where the layers differ and it is not known why: see `millrace.lake.gate`.
     """
     check_parity(pipeline, interval, run, result)
+    begin_serving(environment, pipeline, version, by=f"run {run}")
     new = Publication(
         pipeline.name, interval, run, version, certificate.raw_version, certificate.to_json(), result, datetime.now(UTC)
     )
     for attempt in range(_ATTEMPTS):
         table = _open(environment)
-        if table is not None and not _supersedes(new, _read(table, pipeline, interval)):
+        if table is not None and not _supersedes(new, _read(table, pipeline, interval, version)):
             return False
         try:
             _commit(environment, table, new)
@@ -106,15 +118,32 @@ def publication_line(published: bool, partial: Sequence[str]) -> str:
 
 
 def publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
-    """What is served of a pipeline, oldest interval first."""
+    """What is served of a pipeline, oldest interval first: one per interval, of whichever version serves it."""
+    versions = preferred_versions(environment, pipeline)  # first: see docs/decisions/0011
+    return served_publications(all_publications(environment, pipeline), versions)
+
+
+def publications_of(environment: Environment, pipeline: Pipeline, version: str) -> list[Publication]:
+    """What one version has published, served or not, oldest interval first."""
+    return [found for found in all_publications(environment, pipeline) if found.version == version]
+
+
+def all_publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
+    """What every version has published, oldest interval first: one per version and interval."""
     table = _open(environment)
     return [] if table is None else _read(table, pipeline)
 
 
-def _supersedes(new: Publication, served: list[Publication]) -> bool:
-    return not any(
-        old.run == new.run or (old.version == new.version and _completeness(old) > _completeness(new)) for old in served
-    )
+def served_publications(published: Iterable[Publication], versions: Sequence[str]) -> list[Publication]:
+    """Those of `published` that are served where `versions` is the order of preference: one per interval."""
+    found = list(published)
+    chosen = versions_by_interval([(each.interval.id, each.version) for each in found], versions)
+    return [each for each in found if chosen.get(each.interval.id) == each.version]
+
+
+def _supersedes(new: Publication, published: list[Publication]) -> bool:
+    """`published`: of the same version and interval."""
+    return not any(old.run == new.run or _completeness(old) > _completeness(new) for old in published)
 
 
 def _completeness(publication: Publication) -> tuple[int, bool, int]:
@@ -133,8 +162,11 @@ def _open(environment: Environment) -> DeltaTable | None:
         return None
 
 
-def _read(table: DeltaTable, pipeline: Pipeline, interval: Interval | None = None) -> list[Publication]:
-    filters = [("pipeline", "=", pipeline.name)] + ([("_interval", "=", interval.id)] if interval else [])
+def _read(
+    table: DeltaTable, pipeline: Pipeline, interval: Interval | None = None, version: str | None = None
+) -> list[Publication]:
+    wanted = {"pipeline": pipeline.name, "_interval": interval and interval.id, "version": version}
+    filters = [(name, "=", value) for name, value in wanted.items() if value]
     rows = table.to_pyarrow_table(filters=filters).to_pylist()
     return sorted(map(_publication, rows), key=lambda publication: publication.interval)
 
@@ -153,7 +185,10 @@ def _publication(row: dict[str, Any]) -> Publication:
 
 
 def _commit(environment: Environment, table: DeltaTable | None, new: Publication) -> None:
-    """Replaces the interval's row. Based on the version that was read, so that a concurrent change is a conflict."""
+    """Replaces its version's row of the interval.
+
+    Based on the table as it was read, so that a concurrent change is a conflict.
+    """
     row = {
         "pipeline": new.pipeline,
         "_interval": new.interval.id,
@@ -174,7 +209,7 @@ def _commit(environment: Environment, table: DeltaTable | None, new: Publication
         table,
         rows,
         mode="overwrite",
-        predicate=f"pipeline = '{new.pipeline}' AND _interval = '{new.interval.id}'",
+        predicate=f"pipeline = '{new.pipeline}' AND version = '{new.version}' AND _interval = '{new.interval.id}'",
     )
 
 
@@ -185,7 +220,7 @@ def _create(environment: Environment) -> None:
             Lake(environment.lake).published,
             schema=_SCHEMA,
             mode="ignore",
-            partition_by=["pipeline", "_interval"],
+            partition_by=["pipeline", "version", "_interval"],
             storage_options=environment.delta_options(),
             commit_properties=CommitProperties(max_commit_retries=0),
         )

@@ -1,4 +1,4 @@
-"""Which layer serves each interval of a view."""
+"""Which layer and version serve each interval of a view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.pending_late import pending_late
-from millrace.lake.published import publications
+from millrace.lake.published import Publication, all_publications, served_publications
+from millrace.lake.serving import preferred_versions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,34 +24,45 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
 
     `parity` counts, `late` (events that the speed layer dropped) and `pending_late` (see
     `millrace.lake.pending_late`) are None where the speed layer serves the interval. An interval that is published
-    without rows has 0 of them. `partial`: published from an archive that was not proven complete.
+    without rows has 0 of them. `partial`: published from an archive that was not proven complete. `version` answers.
     """
-    counted = Counter(_pairs(rows))
-    published = {found.interval.id: found for found in publications(environment, pipeline)}
-    pending = pending_late(environment, pipeline, list(published.values()))
+    counted = Counter(_answers(rows))
+    versions = preferred_versions(environment, pipeline)
+    published = {(each.interval.id, each.version): each for each in all_publications(environment, pipeline)}
+    answers = {each.interval.id: ("batch", each.version) for each in served_publications(published.values(), versions)}
+    # What the rows say goes first: the interval may have been published, or another version switched to, since.
+    answers |= {interval: (layer, version) for interval, layer, version in counted}
+    served = {key: published[key, version] for key, (layer, version) in answers.items() if layer == "batch"}
+    pending = pending_late(environment, pipeline, list(served.values()))
     found = []
-    for interval in sorted({interval for interval, _ in counted} | set(published)):
-        served = published.get(interval)
-        parity = (served.result.get("parity") or {}) if served else {}
-        # What the rows say goes first: the interval may have been published since they were read.
-        layer = "batch" if served and (interval, "speed") not in counted else "speed"
+    for interval, (layer, version) in sorted(answers.items()):
         found.append(
             {
                 "interval": interval,
                 "layer": layer,
-                "rows": counted[(interval, layer)],
-                **{name: parity.get(name) for name in _PARITY},
-                "late": (served.result.get("late") or {}).get("events") if served else None,
-                "pending_late": pending[interval] if layer == "batch" else None,
-                "partial": bool(served and served.partial),
-                "run": served.run if served else None,
-                "published_at": served.published_at if served else None,
+                "version": version,
+                "rows": counted[(interval, layer, version)],
+                **_of_run(served.get(interval)),
+                "pending_late": pending.get(interval),
             }
         )
     return found
 
 
-def _pairs(rows: pa.Table) -> list[tuple[str, str]]:
+def _of_run(publication: Publication | None) -> dict[str, Any]:
+    result = publication.result if publication else {}
+    parity = result.get("parity") or {}
+    return {
+        **{name: parity.get(name) for name in _PARITY},
+        "late": (result.get("late") or {}).get("events"),
+        "partial": bool(publication and publication.partial),
+        "run": publication.run if publication else None,
+        "published_at": publication.published_at if publication else None,
+    }
+
+
+def _answers(rows: pa.Table) -> list[tuple[str, str, str]]:
+    """Interval, layer and version of each row."""
     if not rows.num_rows:
         return []
-    return list(zip(rows["_interval"].to_pylist(), rows["_layer"].to_pylist(), strict=True))
+    return list(zip(*(rows[name].to_pylist() for name in ("_interval", "_layer", "_version")), strict=True))

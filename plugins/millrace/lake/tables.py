@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from millrace.environment import Environment
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["binned", "open_table", "query"]
+__all__ = ["binned", "open_table", "query", "query_tables"]
 
 
 def open_table(environment: Environment, uri: str, version: int | None = None) -> DeltaTable | None:
@@ -26,10 +27,18 @@ def open_table(environment: Environment, uri: str, version: int | None = None) -
 
 def query(table: DeltaTable, sql: str) -> list[dict[str, Any]]:
     """Rows of a query of the table, which it calls `rows`."""
+    return query_tables({"rows": table}, sql)
+
+
+def query_tables(tables: Mapping[str, DeltaTable], sql: str) -> list[dict[str, Any]]:
+    """Rows of a query of several tables, by the names that it calls them."""
     import pyarrow as pa
     from deltalake import QueryBuilder
 
-    rows = pa.table(QueryBuilder().register("rows", table).execute(sql).read_all())
+    builder = QueryBuilder()
+    for name, table in tables.items():
+        builder.register(name, table)
+    rows = pa.table(builder.execute(sql).read_all())
     # DataFusion computes times in nanoseconds, which Python's do not have.
     plain = {pa.timestamp("ns", tz=zone): pa.timestamp("us", tz="UTC") for zone in ("UTC", "+00:00")}
     rows = rows.cast(pa.schema([field.with_type(plain.get(field.type, field.type)) for field in rows.schema]))

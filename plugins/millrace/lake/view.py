@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
-from jobs.version import fingerprint
 from millrace.environment import Environment
-from millrace.lake.published import Publication, publications
+from millrace.lake.published import Publication, all_publications, served_publications
+from millrace.lake.serving import preferred_versions
 from millrace.lake.tables import open_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from deltalake import DeltaTable
 
-__all__ = ["read_view"]
+__all__ = ["newest_rows", "read_view"]
 
 
 def read_view(
@@ -25,21 +26,30 @@ def read_view(
 ) -> pa.Table:
     """The pipeline's rows with `row_time` in `[start, end)`, sorted by key, each with its `_layer`: batch or speed.
 
-    `_partial` marks the rows of intervals that were published from an archive that was not proven complete.
-    Batch rows of the published runs, and the newest speed rows of the intervals that are not published. `published` is
-    read first and the other tables after it, so no interval is missing or doubled while one is being published. The
-    result has no columns before either layer has written a row.
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete; `_version`
+    is the version that answers. Batch rows of the served runs (see `publications`), and of the intervals without one
+    the newest speed rows of the served version. `serving` is read first, then `published`, the other tables after
+    them: no interval is missing or doubled while one is being published or another version is switched to. The result
+    has no columns before either layer has written a row.
     """
     import pyarrow as pa
 
-    served = publications(environment, pipeline)
+    versions = preferred_versions(environment, pipeline)
+    served = served_publications(all_publications(environment, pipeline), versions)
     batch = _batch(environment, pipeline, served, start, end)
-    speed = _speed(environment, pipeline, served, start, end)
+    speed = _speed(environment, pipeline, versions[0], served, start, end)
     found = [part for part in (batch, speed) if part is not None]
     if not found:
         return pa.table({})
     order = [(name, "ascending") for name in pipeline.key]
     return pa.concat_tables(found, promote_options="permissive").sort_by(order)
+
+
+def newest_rows(pipeline: Pipeline, table: str, where: str) -> str:
+    """SQL for FROM: the newest row per key of one version's log of updates; ends in a WHERE clause."""
+    key = ", ".join(f'"{name}"' for name in ("_interval", *pipeline.key))
+    newest = f"row_number() OVER (PARTITION BY {key} ORDER BY _batch_id DESC)"
+    return f"(SELECT *, {newest} AS _newest FROM {table} WHERE {where}) WHERE _newest = 1"
 
 
 def _batch(
@@ -49,55 +59,57 @@ def _batch(
     start: datetime | None,
     end: datetime | None,
 ) -> pa.Table | None:
-    runs = [(p.interval, p.run) for p in served if _overlaps(p.interval, start, end)]
-    if not runs:
+    wanted = [each for each in served if _overlaps(each.interval, start, end)]
+    table = open_table(environment, Lake(environment.lake).batch(pipeline.name)) if wanted else None
+    if table is None:
         return None
-    listed = ", ".join(f"('{interval.id}', '{run}')" for interval, run in runs)
-    where = f"(_interval, _run) IN ({listed})"
-    partial = {p.interval.id for p in served if p.partial}
-    uri = Lake(environment.lake).batch(pipeline.name)
-    return _query(environment, pipeline, uri, where, "batch", start, end, partial)
+    runs = ", ".join(f"('{each.interval.id}', '{each.run}')" for each in wanted)
+    rows = f"rows WHERE (_interval, _run) IN ({runs}){_bounds(pipeline, start, end)}"
+    partial = _among(each.interval.id for each in wanted if each.partial)
+    return _query(table, f"{_columns(table)}, 'batch' AS _layer, {partial} AS _partial, {_version(wanted)}", rows)
 
 
 def _speed(
     environment: Environment,
     pipeline: Pipeline,
+    version: str,
     served: list[Publication],
     start: datetime | None,
     end: datetime | None,
 ) -> pa.Table | None:
-    where = f"_version = '{fingerprint(pipeline)}'"
-    if served:
-        where += f" AND _interval NOT IN ({', '.join(repr(p.interval.id) for p in served)})"
-    return _query(environment, pipeline, Lake(environment.lake).speed(pipeline.name), where, "speed", start, end)
-
-
-def _query(
-    environment: Environment,
-    pipeline: Pipeline,
-    uri: str,
-    where: str,
-    layer: str,
-    start: datetime | None,
-    end: datetime | None,
-    partial: Collection[str] = (),
-) -> pa.Table | None:
-    table = open_table(environment, uri)
+    table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
     if table is None:
         return None
+    where = f"_version = '{version}' AND NOT {_among(each.interval.id for each in served)}"
+    rows = newest_rows(pipeline, "rows", where + _bounds(pipeline, start, end))
+    return _query(table, f"{_columns(table)}, 'speed' AS _layer, false AS _partial, _version", rows)
+
+
+def _query(table: DeltaTable, columns: str, rows: str) -> pa.Table:
     from deltalake import QueryBuilder
 
+    return _plain(QueryBuilder().register("rows", table).execute(f"SELECT {columns} FROM {rows}").read_all())
+
+
+def _columns(table: DeltaTable) -> str:
+    """Those of the view, less its own."""
     names = [field.name for field in table.schema().fields]
-    columns = ", ".join(f'"{name}"' for name in names if name not in ("_batch_id", "_version", "_run"))
-    key = ", ".join(f'"{name}"' for name in ("_interval", *pipeline.key))
-    newest = f"row_number() OVER (PARTITION BY {key} ORDER BY _batch_id DESC)" if layer == "speed" else "1"
-    bounds = _bounds(pipeline, start, end)
-    is_partial = f"_interval IN ({', '.join(map(repr, sorted(partial)))})" if partial else "false"
-    sql = (
-        f"SELECT {columns}, '{layer}' AS _layer, {is_partial} AS _partial"
-        f" FROM (SELECT *, {newest} AS _newest FROM rows WHERE {where}{bounds}) WHERE _newest = 1"
-    )
-    return _plain(QueryBuilder().register("rows", table).execute(sql).read_all())
+    return ", ".join(f'"{name}"' for name in names if name not in ("_batch_id", "_version", "_run"))
+
+
+def _version(served: list[Publication]) -> str:
+    """Which version serves the row's interval."""
+    intervals: dict[str, list[str]] = {}
+    for each in served:
+        intervals.setdefault(each.version, []).append(each.interval.id)
+    cases = " ".join(f"WHEN {_among(found)} THEN '{version}'" for version, found in intervals.items())
+    return f"CASE {cases} END AS _version"
+
+
+def _among(intervals: Iterable[str]) -> str:
+    """Whether the row's interval is one of these."""
+    listed = ", ".join(f"'{interval}'" for interval in sorted(intervals))
+    return f"(_interval IN ({listed}))" if listed else "false"
 
 
 def _plain(rows: object) -> pa.Table:

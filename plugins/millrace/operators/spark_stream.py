@@ -13,6 +13,7 @@ from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.platforms.protocol import JobStatus, RunningJob, SparkJob
 from millrace.supervision.connection import Connection, connect, unreachable
+from millrace.supervision.control import followed_stream, note_followed_stream
 from millrace.supervision.driver_log import LOG_LINES, excerpt
 from millrace.supervision.generation import Generation, is_fresh
 from millrace.supervision.restart_policy import GiveUp, Restart, RestartPolicy, judge
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SparkStreamOperator"]
 
+_GRACE = timedelta(seconds=60)
+
 
 class SparkStreamOperator(BaseOperator):
     """Keeps the driver of `query` running, without a worker slot, until somebody stops it.
@@ -32,7 +35,8 @@ class SparkStreamOperator(BaseOperator):
     A live driver of the query is adopted; a second one is never started. When the driver ends, the end of its log is
     written to the task's log and `policy` decides: the task succeeds after a stop request, restarts the driver after
     a growing delay, or fails for good. Marking the task stops the driver gracefully, clearing it restarts the driver.
-    `make_job(environment, owner)` declares the driver.
+    `make_job(environment, owner)` declares the driver. Its name is that of its stream: with `follows`, a pipeline's
+    name, it may change, and when another version of the pipeline is served, its driver takes the place of this one.
     """
 
     ui_color = "#dcecf7"
@@ -41,9 +45,10 @@ class SparkStreamOperator(BaseOperator):
         self,
         *,
         query: str,
-        make_job: Callable[[Environment, str], SparkJob],
+        make_job: Callable[..., SparkJob],
         environment: str | None = None,
         policy: RestartPolicy | None = None,
+        follows: str | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("retries", 50)  # a known race of deferrals costs a try, as does a lost worker
@@ -53,6 +58,7 @@ class SparkStreamOperator(BaseOperator):
         self.make_job = make_job
         self.environment = environment
         self.policy = policy or RestartPolicy()
+        self.follows = follows
         self._supervision: Supervision | None = None
 
     def connect(self) -> Connection:
@@ -63,9 +69,15 @@ class SparkStreamOperator(BaseOperator):
         """What of the environment does not answer."""
         return unreachable(self.environment)
 
-    def trigger(self, generation: str, **kwargs: Any) -> SparkStreamTrigger:
-        """The trigger that watches a driver, or waits to start one."""
-        return SparkStreamTrigger(query=self.query, generation=generation, environment=self.environment, **kwargs)
+    def declare(self, environment: Environment, owner: str) -> SparkJob:
+        """The driver that is to run now. Raises MillraceError where a declaration is wrong."""
+        return self.make_job(environment, owner)
+
+    def trigger(self, query: str, generation: str, **kwargs: Any) -> SparkStreamTrigger:
+        """The trigger that watches a driver of the stream `query`, or waits to start one."""
+        return SparkStreamTrigger(
+            query=query, generation=generation, environment=self.environment, follows=self.follows, **kwargs
+        )
 
     def execute(self, context: Context) -> None:
         """Adopt the live driver or start one, and defer. A retry goes on where the try before it was lost."""
@@ -74,6 +86,7 @@ class SparkStreamOperator(BaseOperator):
             self.log.warning("query %s: waiting: %s", self.query, missing)
             self._wait(generation, timedelta(0), 0, None if is_asked else str(generation))
         supervision = self._supervise(generation)
+        self._leave(supervision.connection, generation, supervision.query)
         running = supervision.find()
         last = None if is_asked else supervision.last_watch()
         if running is not None:
@@ -90,19 +103,34 @@ class SparkStreamOperator(BaseOperator):
             self._start(supervision, last.failures)
         self._follow_up(supervision, last.job_id, status, last.failures, last.owner)
 
-    def resume(self, context: Context, event: dict[str, Any], failures: int, owner: str | None) -> None:
-        """The driver that `owner` submitted has ended, or it is time to start one (None: the first).
+    def resume(
+        self, context: Context, event: dict[str, Any], failures: int, owner: str | None, stream: str | None = None
+    ) -> None:
+        """The driver of `stream` that `owner` submitted has ended, or it is time to start one (None: the first).
 
-        Where Kafka or the lake do not answer, that is no failure of the query: what follows is decided when they do.
+        Or it lives, and another is to take its place. Where Kafka or the lake do not answer, that is no failure of the
+        query: what follows is decided when they do.
         """
         generation = Generation.of(context["ti"])
+        if "handed_over" in event:
+            self.hand_over(generation)
+            return
         if "unreachable" in event:
-            self._start_in_time(generation, event["unreachable"], failures, owner)
+            self._start_in_time(generation, event["unreachable"], failures, owner, stream)
             return
         if missing := self.unreachable():
             self.log.warning("query %s: its driver ended (%s); waiting: %s", self.query, event["state"], missing)
-            self._wait(generation, timedelta(0), failures, owner)
-        self._follow_up(self._supervise(generation), event["job_id"], status_from_json(event), failures, owner)
+            self._wait(generation, timedelta(0), failures, owner, stream)
+        supervision = self._supervise(generation, stream)
+        self._follow_up(supervision, event["job_id"], status_from_json(event), failures, owner)
+
+    def hand_over(self, generation: Generation) -> None:
+        """Another stream is wanted: the driver of this one stops, and that one's is adopted, or started."""
+        supervision = self._supervise(generation)
+        self._leave(supervision.connection, generation, supervision.query)
+        if running := supervision.find():
+            self._adopt(supervision, running, 0)
+        self._start(supervision, 0)
 
     def on_kill(self) -> None:
         """Killed in a worker, between two deferrals: ask only, for there is no time to wait."""
@@ -114,9 +142,27 @@ class SparkStreamOperator(BaseOperator):
             self.log.warning("query %s: no graceful stop: %s", self.query, error)
             self.log.info("%s", self._supervision.cancel_own())
 
-    def _supervise(self, generation: Generation) -> Supervision:
-        self._supervision = Supervision(self.query, generation, self.connect())
+    def _supervise(self, generation: Generation, stream: str | None = None) -> Supervision:
+        """Of this stream, by default of the one that is wanted now."""
+        connection = self.connect()
+        if stream is None:
+            stream = self._declared(connection, generation).name
+        self._supervision = Supervision(stream, generation, connection)
         return self._supervision
+
+    def _declared(self, connection: Connection, generation: Generation) -> SparkJob:
+        try:
+            return self.declare(connection.environment, str(generation))
+        except MillraceError as error:  # a rule is broken: trying again would not help
+            raise AirflowFailException(f"query {self.query}: {error}") from error
+
+    def _leave(self, connection: Connection, generation: Generation, wanted: str) -> None:
+        """Stop the driver of the stream that this task supervised until now, where another one is wanted."""
+        left = followed_stream(connection.notes, self.query)
+        if left not in (None, wanted):
+            self.log.info("query %s: %s takes the place of %s", self.query, wanted, left)
+            superseded = Supervision(left, generation, connection)
+            self.log.info("%s", superseded.stop_own(f"superseded by {wanted}", _GRACE))
 
     def _follow_up(
         self, supervision: Supervision, job_id: str, status: JobStatus, failures: int, owner: str | None
@@ -129,26 +175,29 @@ class SparkStreamOperator(BaseOperator):
             raise AirflowFailException(verdict.why)
         if isinstance(verdict, Restart):
             self.log.warning("%s", verdict.why)
-            self._wait(supervision.generation, verdict.delay, verdict.failures, owner)
+            self._wait(supervision.generation, verdict.delay, verdict.failures, owner, supervision.query)
         self.log.info("%s", verdict.why)
 
-    def _start_in_time(self, generation: Generation, missing: str | None, failures: int, owner: str | None) -> None:
+    def _start_in_time(
+        self, generation: Generation, missing: str | None, failures: int, owner: str | None, stream: str | None
+    ) -> None:
         if missing and owner is None:
             raise AirflowFailException(f"query {self.query}: {missing}, then clear this task")
         if missing:  # nothing is wrong with the query: it waits as long as it takes
-            self._wait(generation, timedelta(0), failures, owner)
-        supervision = self._supervise(generation)
-        stop = supervision.stop_request(owner) if owner else None
+            self._wait(generation, timedelta(0), failures, owner, stream)
+        stop = self._supervise(generation, stream).stop_request(owner) if owner else None
         if stop and not stop.by_supervisor:
             self.log.info("query %s: stopped on request (%s) while it waited to restart", self.query, stop.reason)
             return
+        supervision = self._supervise(generation)
+        self._leave(supervision.connection, generation, supervision.query)
         if running := supervision.find():
             self._adopt(supervision, running, failures)
         self._start(supervision, failures)
 
     def _start(self, supervision: Supervision, failures: int) -> NoReturn:
         try:
-            running = supervision.start(self.make_job)
+            running = supervision.start(self.declare)
         except MillraceError as error:  # a rule is broken: trying again would not help
             raise AirflowFailException(f"query {self.query}: {error}") from error
         self._adopt(supervision, running, failures)
@@ -157,14 +206,21 @@ class SparkStreamOperator(BaseOperator):
         how = "started" if running.owner == str(supervision.generation) else f"adopting what {running.owner} started:"
         self.log.info("query %s: %s driver %s", self.query, how, running.id)
         supervision.adopt(running, failures)
-        self._defer(supervision.generation, failures, running.owner, job_id=running.id)
+        if supervision.query != self.query:
+            note_followed_stream(supervision.connection.notes, self.query, supervision.query)
+        self._defer(supervision.generation, failures, running.owner, supervision.query, job_id=running.id)
 
-    def _wait(self, generation: Generation, delay: timedelta, failures: int, owner: str | None) -> NoReturn:
-        self._defer(generation, failures, owner, not_before=(datetime.now(UTC) + delay).isoformat())
+    def _wait(
+        self, generation: Generation, delay: timedelta, failures: int, owner: str | None, stream: str | None = None
+    ) -> NoReturn:
+        self._defer(generation, failures, owner, stream, not_before=(datetime.now(UTC) + delay).isoformat())
 
-    def _defer(self, generation: Generation, failures: int, owner: str | None, **trigger: str) -> NoReturn:
-        kwargs = {"failures": failures, "owner": owner}
-        self.defer(trigger=self.trigger(str(generation), **trigger), method_name="resume", kwargs=kwargs)
+    def _defer(
+        self, generation: Generation, failures: int, owner: str | None, stream: str | None, **trigger: str
+    ) -> NoReturn:
+        kwargs = {"failures": failures, "owner": owner, "stream": stream}
+        trigger_ = self.trigger(stream or self.query, str(generation), **trigger)
+        self.defer(trigger=trigger_, method_name="resume", kwargs=kwargs)
 
     def _show(self, supervision: Supervision, job_id: str, status: JobStatus) -> list[str]:
         """The end of the driver's log, copied to the task's log."""

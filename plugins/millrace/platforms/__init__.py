@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobs.errors import MillraceError
-from millrace.platforms.protocol import JobState, JobStatus, RunningJob, SparkJob, SparkPlatform
+from millrace.platforms.protocol import JobCode, JobState, JobStatus, RunningJob, SparkJob, SparkPlatform
 
 if TYPE_CHECKING:
     from millrace.environment import Environment
 
-__all__ = ["JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform", "platform_for"]
+__all__ = ["JobCode", "JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform", "platform_for"]
 
 
 def platform_for(environment: Environment) -> SparkPlatform:

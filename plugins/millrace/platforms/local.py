@@ -34,7 +34,7 @@ Launch = Callable[[SparkJob, JobFolder], tuple[list[str], Mapping[str, str]]]
 def local_platform(environment: Environment, home: Home | None = None) -> LocalPlatform:
     """The platform of a local environment."""
     home = home or Home.current()
-    return LocalPlatform(home.root / "jobs", lambda job, folder: spark_launch(environment, job, folder))
+    return LocalPlatform(home.root / "jobs", lambda job, folder: spark_launch(environment, job, folder, home))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
-from millrace.home import PROJECT_ROOT
+from millrace.home import PROJECT_ROOT, Home
+from millrace.platforms.local_code import unpacked
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
 from millrace.stack.private_file import write_private
@@ -48,15 +49,30 @@ class LocalSparkSettings:
         return cls(**table)
 
 
-def spark_launch(environment: Environment, job: SparkJob, folder: JobFolder) -> tuple[list[str], dict[str, str]]:
-    """The command and environment of `job`; its settings, the storage key among them, go into a 0600 file."""
+def spark_launch(
+    environment: Environment, job: SparkJob, folder: JobFolder, home: Home
+) -> tuple[list[str], dict[str, str]]:
+    """The command and environment of `job`; its settings, the storage key among them, go into a 0600 file.
+
+    Raises MillraceError where the code of its version is nowhere.
+    """
+    tree = _tree(environment, job, home)
     settings = {**_settings(LocalSparkSettings.of(environment.name), folder), **_lake(environment), **job.conf}
     settings["spark.app.name"] = job.name
     lines = (f"{key} {_escaped(value)}\n" for key, value in sorted(settings.items()))
     write_private(folder.properties, "".join(lines))
     submit = _pyspark() / "bin" / "spark-submit"
-    command = [str(submit), "--properties-file", str(folder.properties), str(PROJECT_ROOT / "jobs" / "driver.py")]
-    return [*command, *job.arguments], _environment(folder)
+    command = [str(submit), "--properties-file", str(folder.properties), str(tree / "jobs" / "driver.py")]
+    return [*command, *job.arguments], _environment(folder, tree)
+
+
+def _tree(environment: Environment, job: SparkJob, home: Home) -> Path:
+    """The folder that holds the package `jobs`. A version's is its own, which no deploy changes under a driver."""
+    if job.code is None:
+        return PROJECT_ROOT
+    from millrace.lake.code import code_of  # here: it loads the storage client
+
+    return unpacked(code_of(environment, job.code.pipeline, job.code.version), home.root / "code")
 
 
 def _settings(local: LocalSparkSettings, folder: JobFolder) -> dict[str, str]:
@@ -84,7 +100,7 @@ def _lake(environment: Environment) -> dict[str, str]:
     return {"spark.driver.extraClassPath": jars, **hadoop}
 
 
-def _environment(folder: JobFolder) -> dict[str, str]:
+def _environment(folder: JobFolder, tree: Path) -> dict[str, str]:
     """Little of Airflow's environment, which holds secrets, reaches a driver."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     own = {
@@ -94,7 +110,7 @@ def _environment(folder: JobFolder) -> dict[str, str]:
         "SPARK_LOCAL_DIRS": str(folder.scratch),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
-        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYTHONPATH": str(tree),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(folder.scratch),
     }

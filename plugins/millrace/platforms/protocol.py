@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-__all__ = ["JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform"]
+__all__ = ["JobCode", "JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform"]
 
 STOP_GRACE = timedelta(seconds=10)
 
@@ -24,8 +24,16 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True)
+class JobCode:
+    """The code that a job runs: that of a version of a pipeline (its name)."""
+
+    pipeline: str
+    version: str
+
+
+@dataclass(frozen=True)
 class SparkJob:
-    """A run of `jobs/driver.py` with these arguments.
+    """A run of `jobs/driver.py` with these arguments, from `code`; None: from this checkout.
 
     At most one live job has a given `name`. `owner` is the token of whoever submits it; for a stream it is the
     driver's `--owner` too. `conf` adds Spark settings. Neither `arguments` nor `conf` may hold a secret.
@@ -35,6 +43,7 @@ class SparkJob:
     arguments: tuple[str, ...]
     owner: str
     conf: Mapping[str, str] = field(default_factory=dict)
+    code: JobCode | None = None
 
 
 @dataclass(frozen=True)

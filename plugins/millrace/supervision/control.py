@@ -10,7 +10,7 @@ from jobs.lake import Lake
 from millrace.platforms.protocol import RunningJob
 from millrace.supervision.generation import Generation
 
-__all__ = ["Notes", "StopRequest", "StreamControl", "Watch"]
+__all__ = ["Notes", "StopRequest", "StreamControl", "Watch", "followed_stream", "note_followed_stream"]
 
 _EVERYBODY = "*"
 _SUPERVISOR = "supervisor"
@@ -25,6 +25,17 @@ class Notes(Protocol):
     def write_json(self, path: str, content: dict[str, Any]) -> object: ...
 
     def delete(self, path: str) -> object: ...
+
+
+def followed_stream(notes: Notes, query: str) -> str | None:
+    """The stream whose driver the task of this query supervised last; None where a query is its own stream."""
+    found = notes.read_json(_LAKE.stream(query))
+    return None if found is None else str(found["stream"])
+
+
+def note_followed_stream(notes: Notes, query: str, stream: str) -> None:
+    """From now on the task of this query supervises the driver of this stream."""
+    notes.write_json(_LAKE.stream(query), {"stream": stream, "since": datetime.now(UTC).isoformat()})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from jobs.lake import archive_query, speed_query
+from jobs.lake import archive_query, speed_query, upgrade_query
 from jobs.pipelines import pipeline_names
 from jobs.topics import TOPICS
 from millrace.environment import Environment
@@ -15,15 +15,15 @@ from millrace.home import Home
 from millrace.platforms.local import LocalPlatform, local_platform
 from millrace.platforms.protocol import RunningJob
 from millrace.supervision.connection import unanswered
-from millrace.supervision.control import StreamControl
+from millrace.supervision.control import StreamControl, followed_stream
 
-__all__ = ["stop_jobs", "stream_queries"]
+__all__ = ["is_stream", "stop_jobs", "stream_queries"]
 
 _POLL_S = 0.25
 
 
 def stream_queries() -> list[str]:
-    """The queries of all declared topics and pipelines."""
+    """The queries of all declared topics and pipelines: the DAG ids of their streams."""
     return [archive_query(topic) for topic in sorted(TOPICS)] + [speed_query(name) for name in pipeline_names()]
 
 
@@ -42,22 +42,29 @@ def stop_jobs(
     """
     platform = local_platform(environment, home)
     live = platform.live_jobs()
-    streams = set(stream_queries())
+    streams = [job for job in live if is_stream(job.name)]
     if (live or stay_stopped) and unanswered(environment) is None:
-        running = {job.name for job in live}
-        _ask(environment, streams if stay_stopped else streams & running, reason, stay_stopped)
-        _await_end(platform, [job for job in live if job.name in streams], grace)
+        _ask(environment, {job.name for job in streams}, reason, stay_stopped)
+        _await_end(platform, streams, grace)
     left = platform.live_jobs()
     _cancel(platform, left)
     done = [f"{job.name}: cancelled" for job in left]
     return done + [f"{job.name}: ended" for job in live if job not in left]
 
 
-def _ask(environment: Environment, queries: Iterable[str], reason: str, stay_stopped: bool) -> None:
+def is_stream(name: str) -> bool:
+    """Whether a job of this name is a stream: of a query, or of one of its versions."""
+    return bool({name, name.rpartition(".")[0]} & set(stream_queries()))
+
+
+def _ask(environment: Environment, running: set[str], reason: str, stay_stopped: bool) -> None:
+    """The running ones; to stay stopped, also those that wait for their restart."""
     from millrace.lake.store import LakeStore  # here: it loads the storage client
 
     store = LakeStore(environment)
-    for query in queries:
+    candidates = [upgrade_query(name) for name in pipeline_names()]
+    queries = [*stream_queries(), *candidates] if stay_stopped else []
+    for query in running | {followed_stream(store, query) or query for query in queries}:
         StreamControl(store, query).request_stop("*", reason, by_supervisor=not stay_stopped)
 
 

@@ -124,7 +124,7 @@ def delete_data() -> None:
     for name in (kafka.KAFKA, azurite.AZURITE):
         if process.is_running(home, name):
             raise MillraceError(f"{name} is running; its data is deleted only when it is not; stop it first")
-    for folder in (home.kafka, home.azurite, home.root / "jobs"):
+    for folder in (home.kafka, home.azurite, home.root / "jobs", home.root / "code"):
         shutil.rmtree(folder, ignore_errors=True)
         _log.info("deleted %s", folder)
 

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 
 from millrace.supervision.connection import connect
+from millrace.supervision.control import followed_stream
 from millrace.supervision.generation import Generation, TaskTry, run_token
 from millrace.supervision.supervision import Supervision
 
@@ -22,7 +23,9 @@ def stop_left_driver(query: str, environment: str | None, ti: TaskTry) -> None:
     A trigger stops its driver when a person marks the task. This makes sure of it: no trigger hears of the mark while
     the triggerer is down.
     """
-    supervision = Supervision(query, Generation(run_token(ti), sys.maxsize), connect(environment))
+    connection = connect(environment)
+    stream = followed_stream(connection.notes, query) or query
+    supervision = Supervision(stream, Generation(run_token(ti), sys.maxsize), connection)
     if supervision.find() is None:
         _log.info("query %s: no driver is left", query)
         return

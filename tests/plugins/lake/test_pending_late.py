@@ -197,7 +197,7 @@ def test_what_is_to_be_repaired_ended_within_the_look_back(environment_here: Env
 def test_the_view_tells_what_is_pending_of_published_intervals_alone(own_lake: Environment) -> None:
     archive(own_lake, *[interval(0).start] * 5, *[interval(1).start] * 2)
     write_batch(own_lake, interval(0), "run-a", high=1)
-    write_speed(own_lake, interval(1), batch_id=1, high=1)
+    write_speed(own_lake, interval(1), batch_id=1, high=1, version="v1")
     publish(
         own_lake,
         DAILY,

@@ -1,4 +1,4 @@
-"""`published` names one run per interval, whoever publishes, however often, in whatever order."""
+"""`published` names one run per version and interval, whoever publishes, however often, in whatever order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
-from millrace.lake.published import publications, publish
+from millrace.lake.published import publications, publications_of, publish
+from millrace.lake.serving import switch
 from tests.plugins.lake.lake_rows import certificate, interval
 
 
@@ -38,6 +39,10 @@ def publish_run(
 
 def served(environment: Environment) -> dict[str, str]:
     return {p.interval.id: p.run for p in publications(environment, stock_high_low)}
+
+
+def published(environment: Environment, version: str) -> dict[str, str]:
+    return {p.interval.id: p.run for p in publications_of(environment, stock_high_low, version)}
 
 
 def test_nothing_is_served_before_the_first_publication(own_lake: Environment) -> None:
@@ -70,10 +75,32 @@ def test_a_run_that_read_an_older_archive_does_not_replace_the_newer(own_lake: E
     assert served(own_lake) == {interval(0).id: "new"}
 
 
-def test_another_code_version_replaces_whatever_was_served(own_lake: Environment) -> None:
-    publish_run(own_lake, 0, "new", raw_version=2)
-    assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2")
+def test_each_version_has_a_run_of_its_own_and_the_first_is_served_until_a_switch(own_lake: Environment) -> None:
+    publish_run(own_lake, 0, "old", raw_version=2)
+    assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2"), "it is compared with its own version's alone"
+    assert published(own_lake, "v1") == {interval(0).id: "old"}
+    assert published(own_lake, "v2") == {interval(0).id: "fixed"}
+    assert served(own_lake) == {interval(0).id: "old"}
+    switch(own_lake, stock_high_low, "v2", "test", "fixed")
     assert served(own_lake) == {interval(0).id: "fixed"}
+
+
+def test_publishing_under_a_version_leaves_the_rows_of_the_others(own_lake: Environment) -> None:
+    for version in ("v1", "v2"):
+        for number in (0, 1):
+            publish_run(own_lake, number, f"{version} {number}", raw_version=1, version=version)
+    publish_run(own_lake, 0, "v2 again", raw_version=2, version="v2")
+    assert published(own_lake, "v1") == {interval(0).id: "v1 0", interval(1).id: "v1 1"}
+    assert published(own_lake, "v2") == {interval(0).id: "v2 again", interval(1).id: "v2 1"}
+
+
+def test_after_a_switch_what_the_new_version_has_not_published_stays_served_by_the_older(own_lake: Environment) -> None:
+    for number in (0, 1, 2):
+        publish_run(own_lake, number, f"old {number}", raw_version=1)
+    publish_run(own_lake, 1, "new 1", raw_version=1, version="v2")
+    publish_run(own_lake, 3, "never served", raw_version=1, version="v3")
+    switch(own_lake, stock_high_low, "v2", "test", "")
+    assert served(own_lake) == {interval(0).id: "old 0", interval(1).id: "new 1", interval(2).id: "old 2"}
 
 
 def test_a_partial_run_says_so_and_why(own_lake: Environment) -> None:
@@ -119,12 +146,6 @@ def test_who_read_more_is_served_then_who_is_complete_then_who_read_the_newer_ar
     assert served(own_lake) == {interval(0).id: winner[0]}
 
 
-def test_another_code_version_is_published_although_it_is_partial(own_lake: Environment) -> None:
-    publish_run(own_lake, 0, "old", raw_version=2)
-    assert publish_run(own_lake, 0, "fixed", raw_version=1, version="v2", partial=["missing"])
-    assert served(own_lake) == {interval(0).id: "fixed"}
-
-
 @pytest.mark.parametrize("order", list(itertools.permutations([PARTIAL_1, COMPLETE_1, PARTIAL_2, COMPLETE_2]))[::5])
 def test_whatever_the_order_the_complete_run_of_the_newest_archive_is_served(
     own_lake: Environment, order: tuple
@@ -138,6 +159,12 @@ def test_many_runs_of_one_interval_at_once_end_in_the_one_that_read_the_newest_a
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: publish_run(own_lake, 0, f"r{n}", raw_version=n), range(8)))
     assert served(own_lake) == {interval(0).id: "r7"}
+
+
+def test_versions_published_at_once_end_in_the_newest_run_of_each(own_lake: Environment) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: publish_run(own_lake, 0, f"r{n}", n, version=f"v{n % 2}"), range(8)))
+    assert (published(own_lake, "v0"), published(own_lake, "v1")) == ({interval(0).id: "r6"}, {interval(0).id: "r7"})
 
 
 def test_many_intervals_published_at_once_are_all_served(own_lake: Environment) -> None:

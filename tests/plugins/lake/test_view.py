@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,24 +11,32 @@ from dataclasses import replace
 import pyarrow as pa
 
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.version import fingerprint
 from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.served import served_intervals
+from millrace.lake.serving import begin_serving, rollback, switch
 from millrace.lake.view import read_view
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
 
 INTERVALS = 4
+CODE = fingerprint(stock_high_low)
 
 
 def publish_run(
-    environment: Environment, number: int, run: str, raw_version: int = 1, partial: Sequence[str] = ()
+    environment: Environment,
+    number: int,
+    run: str,
+    raw_version: int = 1,
+    partial: Sequence[str] = (),
+    version: str = CODE,
 ) -> None:
     publish(
         environment,
         stock_high_low,
         interval(number),
         run=run,
-        version="v1",
+        version=version,
         certificate=replace(certificate(raw_version), partial=list(partial)),
         result={"rows_read": 3},
     )
@@ -140,3 +149,98 @@ def test_a_reader_under_publishing_sees_every_interval_once(own_lake: Environmen
     assert reads > 5
     assert problems == []
     assert layers(read_view(own_lake, stock_high_low)) == {interval(n).id: {"batch 2"} for n in range(INTERVALS)}
+
+
+def answers(environment: Environment) -> dict[str, set[tuple[str, str, int]]]:
+    """Per interval: layer, version and high."""
+    found: dict[str, set[tuple[str, str, int]]] = {}
+    for row in read_view(environment, stock_high_low).to_pylist():
+        found.setdefault(row["_interval"], set()).add((row["_layer"], row["_version"], row["high"]))
+    return found
+
+
+def two_versions(environment: Environment) -> None:
+    """v1 has published the intervals 0 and 1, v2 the interval 1; both have speed rows of all, v3 of the last."""
+    begin_serving(environment, stock_high_low, "v1", "test")
+    for number in range(3):
+        write_speed(environment, interval(number), batch_id=1, high=1, version="v1")
+        write_speed(environment, interval(number), batch_id=0, high=2, version="v2")
+    write_speed(environment, interval(2), batch_id=9, high=3, version="v3")
+    for number, version, high in ((0, "v1", 10), (1, "v1", 11), (1, "v2", 21), (2, "v3", 32)):
+        write_batch(environment, interval(number), f"{version}-{number}", high)
+        publish_run(environment, number, f"{version}-{number}", version=version)
+
+
+OLD = {
+    interval(0).id: {("batch", "v1", 10)},
+    interval(1).id: {("batch", "v1", 11)},
+    interval(2).id: {("speed", "v1", 1)},
+}
+NEW = {
+    interval(0).id: {("batch", "v1", 10)},  # not yet backfilled
+    interval(1).id: {("batch", "v2", 21)},
+    interval(2).id: {("speed", "v2", 2)},
+}
+
+
+def test_one_version_is_served_whatever_others_have_until_a_switch_and_again_after_a_rollback(
+    own_lake: Environment,
+) -> None:
+    two_versions(own_lake)
+    assert answers(own_lake) == OLD
+    switch(own_lake, stock_high_low, "v2", "test", "")
+    assert answers(own_lake) == NEW
+    rollback(own_lake, stock_high_low, "test", "")
+    assert answers(own_lake) == OLD
+
+
+def test_the_intervals_say_which_version_serves_them(own_lake: Environment) -> None:
+    two_versions(own_lake)
+    switch(own_lake, stock_high_low, "v2", "test", "")
+    rows = read_view(own_lake, stock_high_low)
+    assert [
+        (e["version"], e["layer"], e["run"], e["rows"]) for e in served_intervals(own_lake, stock_high_low, rows)
+    ] == [
+        ("v1", "batch", "v1-0", 3),
+        ("v2", "batch", "v2-1", 3),
+        ("v2", "speed", None, 3),
+    ]
+
+
+def test_the_intervals_of_rows_that_were_read_before_a_switch_are_those_of_the_rows(own_lake: Environment) -> None:
+    two_versions(own_lake)
+    rows = read_view(own_lake, stock_high_low)
+    switch(own_lake, stock_high_low, "v2", "test", "")
+    publish_run(own_lake, 2, "since", version="v2")
+    assert [
+        (e["version"], e["layer"], e["run"], e["rows"]) for e in served_intervals(own_lake, stock_high_low, rows)
+    ] == [
+        ("v1", "batch", "v1-0", 3),
+        ("v1", "batch", "v1-1", 3),
+        ("v1", "speed", None, 3),
+    ]
+
+
+def test_a_reader_under_switching_sees_one_version_per_interval_and_every_interval_once(own_lake: Environment) -> None:
+    two_versions(own_lake)
+    done, seen, problems = threading.Event(), Counter[str](), list[object]()
+
+    def read() -> None:
+        while not done.is_set():
+            found = answers(own_lake)
+            whole = found in (OLD, NEW) and read_view(own_lake, stock_high_low).num_rows == 9
+            seen["new" if found == NEW else "old"] += 1
+            if not whole:
+                problems.append(found)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    deadline = time.monotonic() + 60
+    while min(seen["new"], seen["old"]) < 3 and not problems and time.monotonic() < deadline:
+        switch(own_lake, stock_high_low, "v2", "test", "")
+        publish_run(own_lake, 3, f"of v3, {time.monotonic()}", version="v3")
+        rollback(own_lake, stock_high_low, "test", "")
+    done.set()
+    reader.join()
+    assert problems == []
+    assert min(seen["new"], seen["old"]) >= 3

@@ -12,16 +12,15 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskD
 
 from jobs.pipelines import find_pipeline
 from jobs.version import fingerprint
-from millrace.environment import Environment, StorageAccount
+from millrace.lake.serving import begin_serving
 from millrace.operators.reprocess import ReprocessOperator
 from millrace.platforms.protocol import JobState
 from millrace.supervision.connection import Connection
 from millrace.triggers.events import status_to_json
 from millrace.triggers.spark_job import SparkJobTrigger
+from tests.plugins.lake.raw_rows import local_environment
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
-STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
-ENVIRONMENT = Environment("test", "fake", "127.0.0.1:2", {}, "abfs://lake", STORAGE)
 RETRIES = 2
 
 
@@ -66,7 +65,7 @@ def task(platform: FakePlatform, tmp_path: Path) -> Operator:
         certificate=certificate,
         retries=RETRIES,
     )
-    task.connection = Connection(ENVIRONMENT, platform, FolderNotes(tmp_path))
+    task.connection = Connection(local_environment(tmp_path), platform, FolderNotes(tmp_path))
     return task
 
 
@@ -96,9 +95,19 @@ def test_the_job_is_told_what_to_reprocess_and_the_task_returns_its_run(task: Op
         "--version": fingerprint(find_pipeline("stock_high_low")),
         "--raw-version": "7",
         "--coverage": '{"0": 100}',
-        "--lake": "abfs://lake",
+        "--lake": task.connection.environment.lake,
     }
     assert resume(task, Try(), deferral, ended(platform, "job-0", 0)) == job.owner
+
+
+def test_it_runs_the_served_version_whatever_the_code_here_is(task: Operator, platform: FakePlatform) -> None:
+    begin_serving(task.connection.environment, find_pipeline("stock_high_low"), "0123456789ab", by="a test")
+    execute(task, Try())
+    task.version = "ba9876543210"
+    execute(task, Try(map_index=1))
+    versions = [job.arguments[job.arguments.index("--version") + 1] for job in platform.submitted]
+    assert versions == ["0123456789ab", "ba9876543210"]
+    assert [job.code.version for job in platform.submitted if job.code] == versions
 
 
 def test_every_try_and_every_mapped_task_has_a_run_of_its_own(task: Operator, platform: FakePlatform) -> None:

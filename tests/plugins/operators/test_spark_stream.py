@@ -68,8 +68,9 @@ class Operator(SparkStreamOperator):
     def unreachable(self) -> str | None:
         return self.place.missing
 
-    def trigger(self, generation: str, **kwargs: Any) -> Trigger:
-        trigger = Trigger(QUERY, generation, settle_s=0.01, poll_s=0.01, patience_s=0.05, grace_s=0.1, **kwargs)
+    def trigger(self, query: str, generation: str, **kwargs: Any) -> Trigger:
+        quick = {"settle_s": 0.01, "poll_s": 0.01, "patience_s": 0.05, "grace_s": 0.1, "follow_s": 0.01}
+        trigger = Trigger(query, generation, follows=self.follows, **quick, **kwargs)
         trigger.place = self.place
         return trigger
 
@@ -184,7 +185,7 @@ def test_a_failed_driver_is_restarted_after_a_delay_that_the_trigger_waits(place
     assert timedelta(seconds=4) < wait <= timedelta(seconds=5)
     again = place.resume(ti, waiting, {"unreachable": None})
     assert again.trigger.job_id == "job-1"
-    assert again.kwargs == {"failures": 1, "owner": place.platform.submitted[1].owner}
+    assert again.kwargs == {"failures": 1, "owner": place.platform.submitted[1].owner, "stream": QUERY}
 
 
 def test_five_quick_failures_fail_the_task_for_good_and_say_why(place: Place) -> None:

@@ -1,0 +1,138 @@
+"""Whether a version may be switched to: what readers have now, they must still have then."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from jobs.errors import MillraceError
+from jobs.lake import speed_stream
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.progress import behind
+from millrace.lake.published import Publication, all_publications, served_publications
+from millrace.lake.serving import preferred_versions, served_version
+from millrace.lake.versions import check_known, processed, speed_intervals
+from millrace.waiting import until
+
+__all__ = ["NotReadyError", "check_switch", "served_offsets", "switch_problems"]
+
+_LISTED = 5
+
+
+class NotReadyError(MillraceError):
+    """A version does not have yet what is served."""
+
+
+def check_switch(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    *,
+    wait: timedelta = timedelta(0),
+    look_back: timedelta | None = None,
+    allow_older: bool = False,
+) -> None:
+    """Returns when the version has what is served now; see `switch_problems` for what that means.
+
+    Raises UsageError for a version that has left nothing on the lake, NotReadyError where something is still missing
+    after `wait`.
+    """
+    check_known(environment, pipeline, version)
+    offsets = served_offsets(environment, pipeline)
+    problems: list[str] = []
+
+    def is_ready() -> bool:
+        problems[:] = switch_problems(
+            environment, pipeline, version, offsets, look_back=look_back, allow_older=allow_older
+        )
+        return not problems
+
+    if not until(is_ready, wait, timedelta(seconds=2)):
+        raise NotReadyError(
+            f"pipeline {pipeline.name!r}: version {version} is not ready to be served: {'; '.join(problems)}"
+        )
+
+
+def served_offsets(environment: Environment, pipeline: Pipeline) -> dict[int, int]:
+    """Per partition, the offset below which the served version's stream has processed everything at this moment.
+
+    Ask once, and then look until another version has reached it: both go on reading meanwhile.
+    """
+    return processed(environment, pipeline, served_version(environment, pipeline))
+
+
+def switch_problems(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    offsets: Mapping[int, int],
+    *,
+    look_back: timedelta | None = None,
+    allow_older: bool = False,
+) -> list[str]:
+    """What keeps the version from being served, each with its remedy; empty where nothing does.
+
+    Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
+    layer serves; it must have published every served interval that ended in the last `look_back` (default: ever),
+    unless with `allow_older`, by which these stay served by the older version; intervals must be of one length.
+    """
+    versions = preferred_versions(environment, pipeline)
+    published = all_publications(environment, pipeline)
+    speed = speed_intervals(environment, pipeline)
+    of_version = {each.interval.id for each in published if each.version == version}
+    served = served_publications(published, versions)
+    shown = set(speed.get(versions[0], ())) - {each.interval.id for each in served}
+    since = datetime.now(UTC) - look_back if look_back else None
+    older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
+    return [
+        *_behind(pipeline, version, offsets, processed(environment, pipeline, version)),
+        *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
+        *([] if allow_older else _older(pipeline, version, older)),
+        *_lengths(pipeline, version, served, [each for each in published if each.version == version]),
+    ]
+
+
+def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: Mapping[int, int]) -> Iterator[str]:
+    if missing := behind(dict(has), dict(offsets)):
+        lacking = [partition for partition, end in sorted(offsets.items()) if has.get(partition, 0) < end]
+        listed = ", ".join(f"partition {p} has {has.get(p, 0):,} of {offsets[p]:,}" for p in lacking)
+        yield (
+            f"its speed layer is {missing:,} records behind the served version's: {listed}; wait while the stream"
+            f" {speed_stream(pipeline.name, version)} runs"
+        )
+
+
+def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
+    if intervals:
+        yield (
+            f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
+            f" until its stream has rows of them, or reprocess them under version {version}"
+        )
+
+
+def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> Iterator[str]:
+    if older:
+        of = ", ".join(sorted({each.version for each in older}))
+        yield (
+            f"{len(older)} served intervals are published by older versions ({of}) alone:"
+            f" {_listed([each.interval.id for each in older])}; backfill them under version {version}, or allow that"
+            " the older version goes on serving them (--allow-older)"
+        )
+
+
+def _lengths(
+    pipeline: Pipeline, version: str, served: Collection[Publication], new: Collection[Publication]
+) -> Iterator[str]:
+    """Intervals are told apart by their start: of two lengths, one would hide a part of the other."""
+    lengths = {each.interval.end - each.interval.start for each in (*served, *new)}
+    if len(lengths) > 1:
+        yield (
+            f"its intervals are of another length than the served ones ({' and '.join(map(str, sorted(lengths)))});"
+            " one view has intervals of one length: declare a pipeline of another name"
+        )
+
+
+def _listed(intervals: Collection[str]) -> str:
+    found = sorted(intervals)
+    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "")

@@ -1,0 +1,88 @@
+"""The versions of a pipeline that have left something on the lake, and what each has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jobs.checkpoint import of_topic
+from jobs.errors import UsageError
+from jobs.lake import Lake, speed_stream
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.progress import StreamProgress
+from millrace.lake.published import Publication, all_publications
+from millrace.lake.serving import preferred_versions
+from millrace.lake.tables import open_table, query
+
+__all__ = ["VersionState", "check_known", "processed", "speed_intervals", "version_states"]
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """`published` and `speed`: the intervals (their ids, in order) that it has published, or has speed rows of.
+
+    `micro_batch` is the newest whose rows are in the speed log, `processed` the records that its stream has read; None
+    where there are none.
+    """
+
+    version: str
+    published: tuple[str, ...]
+    speed: tuple[str, ...]
+    micro_batch: int | None
+    processed: int | None
+
+
+def version_states(environment: Environment, pipeline: Pipeline) -> list[VersionState]:
+    """The served versions in order of preference, then those that are not served, newest interval first."""
+    preferred = preferred_versions(environment, pipeline)
+    published, speed = all_publications(environment, pipeline), speed_intervals(environment, pipeline)
+    names = {*preferred, *(each.version for each in published), *speed}
+    states = [_state(environment, pipeline, name, published, speed.get(name, {})) for name in sorted(names)]
+    others = sorted(states, key=lambda state: max(state.published + state.speed, default=""), reverse=True)
+    return sorted(others, key=lambda s: preferred.index(s.version) if s.version in preferred else len(preferred))
+
+
+def speed_intervals(environment: Environment, pipeline: Pipeline) -> dict[str, dict[str, int]]:
+    """Per version with rows in the speed log: the intervals (their ids) and the newest micro-batch of each."""
+    table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
+    sql = "SELECT _version, _interval, max(_batch_id) AS newest FROM rows GROUP BY _version, _interval"
+    found: dict[str, dict[str, int]] = {}
+    for row in query(table, sql) if table else ():
+        found.setdefault(row["_version"], {})[row["_interval"]] = row["newest"]
+    return found
+
+
+def processed(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int]:
+    """Per partition, the offset below which the version's stream has processed everything; empty before it has any."""
+    last = StreamProgress(environment).last(speed_stream(pipeline.name, version))
+    return of_topic(last["end_offsets"], pipeline.topic.name) if last else {}
+
+
+def check_known(environment: Environment, pipeline: Pipeline, *versions: str) -> None:
+    """Raises UsageError for a version that has left nothing on the lake."""
+    known = {each.version for each in all_publications(environment, pipeline)}
+    known |= speed_intervals(environment, pipeline).keys()
+    for version in versions:
+        if version not in known:
+            raise UsageError(
+                f"pipeline {pipeline.name!r}: version {version} has neither published an interval nor speed rows; there"
+                f" are: {', '.join(sorted(known)) or 'none'}; start its speed layer or backfill under it first"
+            )
+
+
+def _state(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    published: list[Publication],
+    speed: Mapping[str, int],
+) -> VersionState:
+    offsets = processed(environment, pipeline, version)
+    return VersionState(
+        version,
+        tuple(each.interval.id for each in published if each.version == version),
+        tuple(sorted(speed)),
+        max(speed.values(), default=None),
+        sum(offsets.values()) if offsets else None,
+    )

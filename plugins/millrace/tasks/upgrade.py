@@ -1,0 +1,172 @@
+"""The steps of `<pipeline>__upgrade` that need no Spark: each runs in a worker, on the lake alone."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from jobs.errors import MillraceError, UsageError
+from jobs.interval import Interval
+from jobs.lake import speed_query, speed_stream, upgrade_query
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.supervision.connection import connect, environment_for_task
+from millrace.supervision.control import StreamControl
+from millrace.supervision.generation import Generation, TaskTry, run_token
+from millrace.tasks.comparison_table import comparison_lines
+
+__all__ = [
+    "Plan",
+    "compare_with_served",
+    "is_candidate_caught_up",
+    "plan_upgrade",
+    "switch_version",
+    "withdraw_candidate",
+]
+
+_log = logging.getLogger(__name__)
+_PATIENCE = timedelta(seconds=20)
+_LAST_PATIENCE = timedelta(minutes=2)
+
+
+class Plan(TypedDict):
+    """What an upgrade does: `version` takes the place of `served`; `intervals` (ids) are run under it before that."""
+
+    version: str
+    served: str
+    intervals: list[str]
+
+
+def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_name: str | None) -> Plan:
+    """The version of the code here against the served one; raises AirflowSkipException where nothing is to be done.
+
+    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`.
+    """
+    from jobs.version import fingerprint
+    from millrace.lake.serving import current_serving
+
+    environment, version = environment_for_task(environment_name), fingerprint(pipeline)
+    serving = current_serving(environment, pipeline)
+    if serving is None:
+        raise AirflowSkipException(
+            f"{pipeline.name}: no version is served yet; the first that runs or publishes will be"
+        )
+    if serving.versions[0] == version:
+        raise AirflowSkipException(f"{pipeline.name}: the code here is version {version}, which is served")
+    since = None if backfill_days is None else datetime.now(UTC) - timedelta(days=backfill_days)
+    intervals = _to_backfill(environment, pipeline, version, since)
+    _log.info("version %s is to take the place of %s", version, serving.versions[0])
+    _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
+    return Plan(version=version, served=serving.versions[0], intervals=[each.id for each in intervals])
+
+
+def is_candidate_caught_up(
+    pipeline: Pipeline, plan: Plan, environment_name: str | None, candidate_state: Callable[[], str | None]
+) -> bool:
+    """Whether the candidate's stream has processed all that the served one has.
+
+    Raises AirflowFailException where the candidate's task has ended, for then it never will.
+    """
+    from millrace.lake.catch_up import is_caught_up, records_behind
+
+    environment = environment_for_task(environment_name)
+    if is_caught_up(environment, pipeline, plan["version"], plan["served"], _PATIENCE):
+        _log.info("version %s has processed all that %s has", plan["version"], plan["served"])
+        return True
+    _refuse_ended(candidate_state())
+    behind = records_behind(environment, pipeline, plan["version"], plan["served"])
+    _log.info("version %s is %s records behind %s", plan["version"], f"{behind:,}", plan["served"])
+    return False
+
+
+def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | None) -> str:
+    """How the answers of both versions differ, as Markdown: what is equal, and the first intervals that differ.
+
+    Also in the log. Where they cannot be compared, why.
+    """
+    from millrace.lake.compare_versions import compare_versions
+
+    environment, served, version = environment_for_task(environment_name), plan["served"], plan["version"]
+    try:
+        lines = comparison_lines(pipeline.name, compare_versions(environment, pipeline, served, version))
+    except UsageError as error:  # such as another key: whoever approves is to know
+        lines = [str(error)]
+    for line in lines:
+        _log.info("%s", line)
+    return "\n".join(["```", *lines, "```"])
+
+
+def switch_version(
+    pipeline: Pipeline,
+    plan: Plan,
+    environment_name: str | None,
+    run_id: str,
+    candidate_state: Callable[[], str | None],
+) -> None:
+    """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
+
+    Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
+    within two minutes, where readers would miss what they have now, and where another version has been served
+    meanwhile. What the old version alone has published, it goes on serving.
+    """
+    from millrace.lake.catch_up import is_caught_up
+    from millrace.lake.readiness import switch_problems
+    from millrace.lake.serving import served_version, switch
+
+    environment, version, served = environment_for_task(environment_name), plan["version"], plan["served"]
+    if served_version(environment, pipeline) == version:
+        _log.info("version %s is served already", version)
+        return
+    _refuse_ended(candidate_state())
+    if not is_caught_up(environment, pipeline, version, served, _LAST_PATIENCE):
+        raise MillraceError(
+            f"pipeline {pipeline.name!r}: version {version} has fallen behind {served} since it had caught up, so it is"
+            " not served; look at the log of the task `candidate`"
+        )
+    if problems := switch_problems(environment, pipeline, version, {}, allow_older=True):
+        raise MillraceError(f"pipeline {pipeline.name!r}: version {version} is not served: {'; '.join(problems)}")
+    by = f"{upgrade_query(pipeline.name)}, run {run_id}"
+    switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
+    _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)
+
+
+def withdraw_candidate(pipeline: Pipeline, plan: Plan | None, environment_name: str | None, ti: TaskTry) -> None:
+    """Stops the candidate that this run supervises, whose task ends with it, and fails: the upgrade did not happen.
+
+    The served version, its stream and what it published are left alone.
+    """
+    from millrace.lake.serving import served_version
+
+    if plan is not None:
+        connection, stream = connect(environment_name), speed_stream(pipeline.name, plan["version"])
+        if served_version(connection.environment, pipeline) == plan["version"]:
+            raise AirflowFailException(
+                f"{pipeline.name}: version {plan['version']} is served, though a task failed after the switch; the task"
+                f" of `{speed_query(pipeline.name)}` keeps its stream, `millrace rollback {pipeline.name}` goes back"
+            )
+        running, control = connection.platform.find(stream), StreamControl(connection.notes, stream)
+        mine = Generation(run_token(ti), sys.maxsize)
+        if running is None or mine.may_stop(control.supervisor(running)):
+            control.request_stop("*" if running is None else running.owner, "the upgrade was withdrawn")
+    raise AirflowFailException(
+        f"{pipeline.name}: the upgrade was withdrawn: the task that failed says why. What is served has not changed;"
+        " what the new version has published stays hidden, and the next upgrade to it goes on from there"
+    )
+
+
+def _refuse_ended(candidate: str | None) -> None:
+    if candidate in ("failed", "success", "skipped", "removed", "upstream_failed"):
+        raise AirflowFailException(f"the candidate's stream has ended ({candidate}): its task's log says why")
+
+
+def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:
+    from millrace.lake.published import publications, publications_of
+
+    done = {found.interval for found in publications_of(environment, pipeline, version)}
+    served = [found.interval for found in publications(environment, pipeline)]
+    return [each for each in served if each not in done and (since is None or each.end > since)]

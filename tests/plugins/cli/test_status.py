@@ -1,0 +1,70 @@
+"""What `millrace status` says of streams when two versions of a pipeline run."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.lake import speed_stream
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.version import fingerprint
+from millrace.cli.status import stream_status
+from millrace.environment import Environment
+from millrace.home import Home
+from millrace.lake.serving import begin_serving
+from millrace.platforms.local import LocalPlatform
+from millrace.platforms.protocol import SparkJob
+from millrace.supervision.served_stream import code_line
+
+pytestmark = pytest.mark.stack
+
+NAME, OLD, NEW = stock_high_low.name, "0123456789ab", fingerprint(stock_high_low)
+SLEEP = "import time; time.sleep(600)"
+
+
+@pytest.fixture
+def lake_here(environment: Environment) -> Environment:
+    return dataclasses.replace(environment, lake=f"{environment.lake}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """Where the drivers of both versions run, and a batch job."""
+    platform = LocalPlatform(tmp_path / "jobs", lambda *_: ([sys.executable, "-c", SLEEP], {}))
+    for name in (speed_stream(NAME, OLD), speed_stream(NAME, NEW), f"{NAME}__batch.20261120T000000Z.x"):
+        platform.submit(SparkJob(name, (), "me.1"))
+    yield Home(tmp_path)
+    for running in platform.live_jobs():
+        platform.cancel(running.id, timedelta(0))
+
+
+def test_the_served_versions_stream_is_shown_and_every_other_that_runs_as_a_candidate(
+    lake_here: Environment, home: Home
+) -> None:
+    begin_serving(lake_here, stock_high_low, OLD, by="a test")
+    shown = [(row["query"], row["state"], row["is_candidate"]) for row in stream_status(lake_here, home, answers=True)]
+    assert shown == [
+        ("archive__stock_ticks", "stopped", False),
+        (speed_stream(NAME, OLD), "running", False),
+        (speed_stream(NAME, NEW), "running", True),
+    ]
+
+
+def test_what_runs_is_shown_also_when_the_lake_does_not_answer(lake_here: Environment, home: Home) -> None:
+    shown = [row["query"] for row in stream_status(lake_here, home, answers=False)]
+    assert set(shown) == {"archive__stock_ticks", speed_stream(NAME, OLD), speed_stream(NAME, NEW)}
+
+
+def test_that_the_code_here_is_not_served_is_said_with_what_to_do(lake_here: Environment) -> None:
+    assert code_line(lake_here, NAME) is None
+    begin_serving(lake_here, stock_high_low, OLD, by="a test")
+    line = code_line(lake_here, NAME)
+    assert line is not None
+    for part in (OLD, NEW, "stock_high_low__upgrade"):
+        assert part in line

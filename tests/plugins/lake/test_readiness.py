@@ -1,0 +1,152 @@
+"""Whether a version may be switched to: each thing that readers would lose keeps it from being served."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs.errors import UsageError
+from jobs.interval import Interval
+from jobs.lake import Lake, speed_stream
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.environment import Environment
+from millrace.lake.published import publish
+from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems
+from millrace.lake.serving import begin_serving, switch
+from millrace.lake.store import LakeStore
+from millrace.lake.versions import version_states
+from tests.plugins.lake.lake_rows import certificate, interval, write_speed
+
+DAY = timedelta(days=1)
+TODAY = Interval.of(datetime.now(UTC), DAY)
+YESTERDAY = Interval.of(TODAY.start - DAY, DAY)
+
+
+def read_up_to(environment: Environment, version: str, *offsets: int) -> None:
+    """A line of the version's journal: its stream has processed everything below these offsets."""
+    ends = {"stock_ticks": {str(partition): offset for partition, offset in enumerate(offsets)}}
+    line = {"batch_id": 0, "query_id": version, "end_offsets": ends}
+    path = Lake("").progress(speed_stream("stock_high_low", version), "2026-11-20")
+    LakeStore(environment).write(path, json.dumps(line).encode())
+
+
+def published(environment: Environment, day: Interval, version: str, pipeline=stock_high_low) -> None:
+    run, result = f"{version} {day.id}", {"rows_read": 1}
+    publish(environment, pipeline, day, run=run, version=version, certificate=certificate(1), result=result)
+
+
+def problems(environment: Environment, **how: object) -> list[str]:
+    offsets = served_offsets(environment, stock_high_low)
+    return switch_problems(environment, stock_high_low, "v2", offsets, **how)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def two_versions(own_lake: Environment) -> Environment:
+    """v1 is served; both have published the same day, have rows of the next one, and have read as far."""
+    begin_serving(own_lake, stock_high_low, "v1", "test")
+    for version in ("v1", "v2"):
+        published(own_lake, interval(0), version)
+        write_speed(own_lake, interval(1), batch_id=3, high=1, version=version)
+        read_up_to(own_lake, version, 10, 5)
+    return own_lake
+
+
+def test_a_version_that_has_all_that_is_served_may_be_switched_to(two_versions: Environment) -> None:
+    check_switch(two_versions, stock_high_low, "v2")
+    read_up_to(two_versions, "v2", 11, 5)
+    check_switch(two_versions, stock_high_low, "v2")
+
+
+def test_a_stream_that_is_behind_in_any_partition_is_not_ready(two_versions: Environment) -> None:
+    read_up_to(two_versions, "v2", 20, 3)
+    (problem,) = problems(two_versions)
+    assert "its speed layer is 2 records behind the served version's: partition 1 has 3 of 5" in problem
+    with pytest.raises(
+        NotReadyError, match="version v2 is not ready to be served: its speed layer is 2 records behind"
+    ):
+        check_switch(two_versions, stock_high_low, "v2", allow_older=True)
+
+
+def test_a_stream_that_catches_up_with_where_the_served_one_was_when_asked_is_ready(two_versions: Environment) -> None:
+    read_up_to(two_versions, "v2", 9, 5)
+    offsets = served_offsets(two_versions, stock_high_low)
+    assert switch_problems(two_versions, stock_high_low, "v2", offsets)
+    read_up_to(two_versions, "v1", 1000, 1000)
+    read_up_to(two_versions, "v2", 10, 5)
+    assert switch_problems(two_versions, stock_high_low, "v2", offsets) == []
+
+
+def test_a_check_waits_for_a_stream_to_catch_up(two_versions: Environment) -> None:
+    read_up_to(two_versions, "v2", 9, 5)
+    catching_up = threading.Timer(1, read_up_to, (two_versions, "v2", 10, 5))
+    catching_up.start()
+    check_switch(two_versions, stock_high_low, "v2", wait=timedelta(seconds=60))
+    catching_up.join()
+
+
+def test_served_intervals_that_the_version_has_not_published_keep_it_back_unless_allowed(
+    two_versions: Environment,
+) -> None:
+    published(two_versions, interval(2), "v1")
+    (problem,) = problems(two_versions)
+    told = f"1 served intervals are published by older versions (v1) alone: {interval(2).id}; backfill them under"
+    assert problem.startswith(told)
+    assert problems(two_versions, allow_older=True) == []
+
+
+def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Environment) -> None:
+    published(two_versions, interval(2), "v1")
+    published(two_versions, YESTERDAY, "v1")
+    (problem,) = problems(two_versions, look_back=5 * DAY)
+    assert f"alone: {YESTERDAY.id};" in problem
+    published(two_versions, YESTERDAY, "v2")
+    assert problems(two_versions, look_back=5 * DAY) == []
+
+
+def test_an_interval_whose_speed_rows_would_vanish_keeps_it_back(two_versions: Environment) -> None:
+    write_speed(two_versions, interval(2), batch_id=4, high=1, version="v1")
+    (problem,) = problems(two_versions, allow_older=True)
+    assert problem.startswith(f"1 intervals that the speed layer serves would have no rows: {interval(2).id}; wait")
+    published(two_versions, interval(2), "v2")
+    assert problems(two_versions) == []
+
+
+def test_what_an_older_version_has_published_needs_no_speed_rows(two_versions: Environment) -> None:
+    switch(two_versions, stock_high_low, "v1b", "test", "")
+    write_speed(two_versions, interval(0), batch_id=4, high=1, version="v1b")
+    read_up_to(two_versions, "v1b", 1, 1)
+    assert problems(two_versions) == []
+
+
+def test_intervals_of_another_length_cannot_be_in_one_view(own_lake: Environment) -> None:
+    hourly = replace(stock_high_low, interval=timedelta(hours=1))
+    published(own_lake, interval(0), "v1")
+    published(own_lake, Interval(interval(0).start, interval(0).start + timedelta(hours=1)), "v2", hourly)
+    (problem,) = problems(own_lake)
+    assert "its intervals are of another length than the served ones (1:00:00 and 1 day, 0:00:00)" in problem
+
+
+def test_a_version_that_left_nothing_is_unknown(two_versions: Environment) -> None:
+    with pytest.raises(
+        UsageError, match="version v9 has neither published an interval nor speed rows; there are: v1, v2"
+    ):
+        check_switch(two_versions, stock_high_low, "v9")
+
+
+def test_the_versions_are_listed_with_what_each_has_the_served_ones_first(two_versions: Environment) -> None:
+    published(two_versions, interval(1), "v3")
+    write_speed(two_versions, interval(2), batch_id=8, high=1, version="v2")
+    switch(two_versions, stock_high_low, "v2", "test", "")
+    first, second, third = (interval(number).id for number in range(3))
+    assert [
+        (state.version, state.published, state.speed, state.micro_batch, state.processed)
+        for state in version_states(two_versions, stock_high_low)
+    ] == [
+        ("v2", (first,), (second, third), 8, 15),
+        ("v1", (first,), (second,), 3, 15),
+        ("v3", (second,), (), None, None),
+    ]
