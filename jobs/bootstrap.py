@@ -143,10 +143,16 @@ class Bootstrap:
         checkpoint = Checkpoint(self._files, self._uri)
         batch = max(checkpoint.committed())
         entry = self._files.read(f"{self._uri}/offsets/{batch}")
-        if entry is None or f"{batch + 1}" in self._files.names(f"{self._uri}/offsets"):
-            raise MillraceError(f"{self._uri}: micro-batch {batch} of the bootstrap is not its last; start it again")
+        lines = (entry or "").splitlines()
+        # Delta's source notes the version that it reads next. The table's version 0 is empty, then come the slices.
+        done = json.loads(lines[2])["reservoirVersion"] - 1 if len(lines) == 3 else 0
+        if done < len(plan.ends) or f"{batch + 1}" in self._files.names(f"{self._uri}/offsets"):
+            raise MillraceError(
+                f"{self._uri}: micro-batch {batch} is not the last of the bootstrap (slices: {done} of"
+                f" {len(plan.ends)}), so nothing was handed over; start the driver again"
+            )
         topic = self._pipeline.topic.name
-        lines = [*entry.splitlines()[:2], json.dumps({topic: plan.kafka})]
+        lines = [*lines[:2], json.dumps({topic: plan.kafka})]
         first = {topic: {**plan.kafka, **plan.archived.began}}
         self._note("handover", {"batch": batch, "entry": "\n".join(lines), "first": first})
 

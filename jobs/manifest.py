@@ -28,9 +28,9 @@ _OPERATOR = "stateful operator"
 _STATEFUL = re.compile(
     r"Aggregate|Deduplicate\w*|Distinct|EventTimeWatermark|FlatMapGroups\w*|GlobalLimit|Join|TransformWithState\w*"
 )
-# Numbers that Spark gives anew in each session: of expressions, and of a lambda's variables.
+# What Spark numbers anew each time: a lambda's variables, expressions and watermarks. It marks streams by a tilde.
 _LAMBDA = re.compile(r"(lambda \w+?)_\d+#\d+L?")
-_ID = re.compile(r"#\d+L?")
+_ID = re.compile(r"#\d+L?|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(, )?|^~")
 
 
 def archive_facts(topic: Topic) -> Facts:

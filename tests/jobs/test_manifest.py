@@ -85,5 +85,5 @@ def test_a_damaged_manifest_says_what_to_do(spark, facts, checkpoint):
     files = LakeFiles(spark)
     for damage in ("", "[]", "{}", '{"Spark": "4.'):
         files.replace(f"{checkpoint}/millrace.json", damage)
-        with pytest.raises(UsageError, match="is not what Millrace wrote .* put it back from a copy, or delete it"):
+        with pytest.raises(UsageError, match=r"is not what Millrace wrote .* put it back from a copy, or delete it"):
             check_restart(files, checkpoint, facts())

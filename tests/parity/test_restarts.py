@@ -79,6 +79,7 @@ def with_transform(run: LayerRuns, name: str) -> None:
 
 
 def test_changed_columns_of_the_aggregate_are_refused(run: LayerRuns) -> None:
+    # Spark: STATE_STORE_VALUE_SCHEMA_NOT_COMPATIBLE with both lists of types, and the advice to switch the check off.
     with_transform(run, "another_column")
     with pytest.raises(
         UsageError,
@@ -89,6 +90,7 @@ def test_changed_columns_of_the_aggregate_are_refused(run: LayerRuns) -> None:
 
 
 def test_another_aggregate_in_the_same_columns_is_refused(run: LayerRuns) -> None:
+    # Spark says nothing, and goes on with the maximum so far as the minimum so far.
     with_transform(run, "high_is_low")
     with pytest.raises(
         UsageError, match=r"stateful operator 1 was Aggregate .*max\(price\) AS high.* and is Aggregate"
@@ -97,6 +99,7 @@ def test_another_aggregate_in_the_same_columns_is_refused(run: LayerRuns) -> Non
 
 
 def test_another_type_of_the_key_is_refused(run: LayerRuns) -> None:
+    # Spark: STATE_STORE_KEY_SCHEMA_NOT_COMPATIBLE, once a micro-batch has data.
     fields = (Field("symbol", "long"), *run.pipeline.topic.fields[1:])
     run.pipeline = dataclasses.replace(run.pipeline, topic=dataclasses.replace(run.pipeline.topic, fields=fields))
     with pytest.raises(UsageError, match=r"event field 'symbol' was string and is long; output column 'symbol' was"):
@@ -117,6 +120,8 @@ def test_another_type_of_the_key_is_refused(run: LayerRuns) -> None:
 def test_a_damaged_checkpoint_is_refused(
     checkpoint: Path, run: LayerRuns, name: str, damage: bytes | None, complaint: str
 ) -> None:
+    # Spark: JsonEOFException or "Unexpected end-of-input in field name" without a file's name; of an empty one
+    # "Incomplete log file".
     path = checkpoint / name
     if path.name == "newest":
         path = max((found for found in path.parent.iterdir() if found.name.isdigit()), key=lambda p: int(p.name))
@@ -127,6 +132,7 @@ def test_a_damaged_checkpoint_is_refused(
 
 
 def test_a_missing_plan_is_refused(checkpoint: Path, run: LayerRuns) -> None:
+    # Spark: "batch 2 doesn't exist".
     newest = max(int(found.name) for found in (checkpoint / "offsets").iterdir() if found.name.isdigit())
     (checkpoint / "offsets" / str(newest - 1)).unlink()
     with pytest.raises(UsageError, match=rf"offsets/{newest - 1} is missing; restore"):
@@ -143,12 +149,15 @@ def test_a_checkpoint_of_a_newer_spark_is_refused(checkpoint: Path, run: LayerRu
 
 
 def test_another_state_store_is_refused(run: LayerRuns, setting: Callable[[str, str], None]) -> None:
+    # Spark goes on with the store that the checkpoint notes, whatever the session says.
     setting("spark.sql.streaming.stateStore.providerClass", f"{STORES}.HDFSBackedStateStoreProvider")
     with pytest.raises(UsageError, match=rf"providerClass back to {STORES}.RocksDBStateStoreProvider, or raise"):
         run.start()
 
 
 def test_the_archive_of_another_topic_is_refused(run: LayerRuns, spark: SparkSession, kafka: str) -> None:
+    # Spark: "Some data may have been lost", for the first topic's partitions "have been deleted", and the advice to
+    # set failOnDataLoss to false.
     other = dataclasses.replace(run.pipeline.topic, name=f"{run.pipeline.topic.name}_renamed")
     checkpoints = [run.checkpoint(archive_query(topic.name), RAW_VERSION) for topic in (run.pipeline.topic, other)]
     shutil.copytree(*checkpoints)
