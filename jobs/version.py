@@ -12,20 +12,27 @@ from typing import List
 
 from jobs.errors import UsageError
 from jobs.pipeline import Pipeline
+from jobs.sources import module_source, own_sources
 
 __all__ = ["fingerprint"]
+
+# What a transformation may import without its answers depending on it: declarations, whose fields are covered one by
+# one, and what finds them.
+_NO_ANSWERS = frozenset({"jobs", "jobs.errors", "jobs.pipeline", "jobs.pipelines", "jobs.topic", "jobs.topics"})
 
 
 def fingerprint(pipeline: Pipeline) -> str:
     """12 hex digits over the transformation's and the decoders' source (less comments), the topic's declaration,
     windowing and revision.
 
-    Reads the source without importing it, so it needs no Spark. Of the transformation it covers its own module: raise
-    `revision` after a change in a module that it imports. Raises UsageError when the source cannot be found.
+    Reads the source without importing it, so it needs no Spark. Of the transformation it covers its own module and
+    those that this imports from the same top-level package (see `jobs.sources`): raise `revision` after a change in
+    another package that changes answers. Raises UsageError when the source cannot be found.
     """
     topic = pipeline.topic
     parts = [
         _without_comments(_source(pipeline)),
+        *_imported(pipeline.transform_module),
         *map(_without_comments, decoder_sources()),
         repr((pipeline.transform_function, pipeline.key, pipeline.row_time, pipeline.revision)),
         repr((pipeline.window, pipeline.watermark, pipeline.interval)),
@@ -44,17 +51,19 @@ def decoder_sources() -> List[str]:
 
 
 def _source(pipeline: Pipeline) -> str:
-    try:
-        spec = importlib.util.find_spec(pipeline.transform_module)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or spec.loader is None:
+    source = module_source(pipeline.transform_module)
+    if source is None:
         raise UsageError(
             f"pipeline {pipeline.name!r}: transform {pipeline.transform!r} is in no module that can be found;"
             f" create {pipeline.transform_module.replace('.', '/')}.py or correct the declaration"
         )
-    source = spec.loader.get_source(pipeline.transform_module)  # type: ignore[attr-defined]
-    return str(source)
+    return source
+
+
+def _imported(module: str) -> List[str]:
+    """Each module with its name. One of blanks and comments alone, as most `__init__.py` are, changes nothing."""
+    sources = {name: _without_comments(source) for name, source in own_sources(module, besides=_NO_ANSWERS).items()}
+    return [f"{name}\n{source}" for name, source in sources.items() if source]
 
 
 def _without_comments(source: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -133,3 +135,104 @@ def test_a_change_of_a_decoder_is_a_new_version(monkeypatch):
     monkeypatch.setattr(version, "decoder_sources", lambda: [first + "\n# a comment\n", *others])
     assert fingerprint(stock_high_low) == before
     assert any("def decode_json" in source for source in others)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def zip_of(folder, target):
+    with ZipFile(target, "w") as archive:
+        for path in folder.rglob("*.py"):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return target
+
+
+# Importing any of it would fail: it is only read.
+LIBRARY = {
+    "shop/__init__.py": "raise RuntimeError\n",
+    "shop/carts/__init__.py": "",
+    "shop/carts/transform.py": (
+        "import shop.money.rounding\nfrom shop.carts import limits\nfrom . import names\nfrom ..money import rates\n"
+        "def total(rows):\n    from shop.late import GRACE\n    return rows\n"
+    ),
+    "shop/carts/limits.py": "LIMIT = 5\n",
+    "shop/carts/names.py": "from .deeper import name\n",
+    "shop/carts/deeper.py": "name = 'a'\n",
+    "shop/money/__init__.py": "rates = 1\n",
+    "shop/money/rounding.py": "HALF = 'up'\n",
+    "shop/late.py": "import shop.carts.transform, shop.carts.limits\nGRACE = 1\n",
+    "shop/unused.py": "X = 1\n",
+    "other/__init__.py": "",
+    "other/constants.py": "X = 1\n",
+}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def version_of_shop(request, tmp_path, monkeypatch):
+    """The fingerprint of a pipeline whose transformation lies in a package, with some of its files changed."""
+
+    def version(changed):
+        folder = tmp_path / f"library_{next(_numbers)}"
+        write(folder, {**LIBRARY, **changed})
+        place = folder if request.param == "folder" else zip_of(folder, folder.with_suffix(".zip"))
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(place))
+            return fingerprint(dataclasses.replace(stock_high_low, transform="shop.carts.transform:total"))
+
+    return version
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "shop/__init__.py",
+        "shop/carts/__init__.py",
+        "shop/carts/limits.py",
+        "shop/carts/names.py",
+        "shop/carts/deeper.py",
+        "shop/money/__init__.py",
+        "shop/money/rounding.py",
+        "shop/late.py",
+    ],
+)
+def test_a_change_in_what_the_transformation_imports_is_a_new_version(version_of_shop, imported):
+    assert version_of_shop({imported: LIBRARY[imported] + "changed = True\n"}) != version_of_shop({})
+    assert version_of_shop({imported: LIBRARY[imported] + "# a comment\n\n"}) == version_of_shop({})
+
+
+def test_code_that_moves_to_another_module_is_a_new_version(version_of_shop):
+    moved = {"shop/carts/limits.py": "name = 'a'\n", "shop/carts/deeper.py": "LIMIT = 5\n"}
+    assert version_of_shop(moved) != version_of_shop({})
+
+
+@pytest.mark.parametrize("elsewhere", ["shop/unused.py", "other/constants.py", "shop/money/unused.py"])
+def test_what_the_transformation_does_not_import_is_no_part_of_it(version_of_shop, elsewhere):
+    assert version_of_shop({elsewhere: "changed = True\n"}) == version_of_shop({})
+
+
+def test_of_jobs_the_declarations_are_no_part_and_constants_are(tmp_path):
+    """In a process of its own: `jobs` is imported here already."""
+    shutil.copytree(str(ROOT / "jobs"), str(tmp_path / "jobs"), ignore=shutil.ignore_patterns("__pycache__"))
+    code = "from jobs.pipeline import Pipeline\nfrom jobs.pipelines.stock_high_low.constants import LIMIT\n"
+    transform = tmp_path / "jobs/pipelines/stock_high_low/transform.py"
+    write(tmp_path, {"jobs/pipelines/stock_high_low/constants.py": "LIMIT = 1\n"})
+    transform.write_text(code + transform.read_text(encoding="utf-8"), encoding="utf-8")
+
+    def version():
+        code = (
+            "from jobs.version import fingerprint; from jobs.pipelines import find_pipeline;"
+            "print(fingerprint(find_pipeline('stock_high_low'))); import sys; assert 'pyspark' not in sys.modules"
+        )
+        command = [sys.executable, "-S", "-c", code]
+        return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": "."}, stdout=subprocess.PIPE, check=True).stdout
+
+    before = version()
+    with (tmp_path / "jobs/pipeline.py").open("a", encoding="utf-8") as declarations:
+        declarations.write("more = 1\n")
+    assert version() == before
+    write(tmp_path, {"jobs/pipelines/stock_high_low/constants.py": "LIMIT = 2\n"})
+    assert version() != before
