@@ -44,24 +44,28 @@ class OffsetsGuard:
     stream: str
     sink: str
 
+    def settle(self) -> None:
+        """Call it with the query's lock held, before its journal is made up for: ends what a killed driver had begun.
+
+        A micro-batch that the sink holds is noted as done where it could not be done again. Raises what `admit` raises.
+        """
+        recover_skip(self._files, self._uri)
+        if self._lost(self._settled()) and note_done(self._files, self._uri, self._written()):
+            print(f"{self.stream}: its last micro-batch was written and is now noted as done", flush=True)
+
     def admit(self) -> None:
-        """Call it with the query's lock held, before the query starts: moves it past what was accepted as lost.
+        """Call it before the query starts: moves it past what was accepted as lost.
 
         Raises LostOffsetsError where Kafka no longer has what the query has yet to read and nobody has accepted that;
         and where the topic was recreated or cut off below what the query has read, for its offsets name other records
         now. Raises MillraceError when Kafka does not answer.
         """
-        recover_skip(self._files, self._uri)
         held = self._settled()
-        lost = self._lost(held)
-        if lost and note_done(self._files, self._uri, self._written()):
-            print(f"millrace: {self.stream}: its last micro-batch was written and is now noted as done", flush=True)
-            lost = self._lost(held)
-        if lost:
+        if lost := self._lost(held):
             self._check_accepted(lost, held)
             following = {**(self._following() or {}), **{p: end for p, (_, end) in lost.items()}}
             skip_to(self._files, self._uri, self.topic, following)
-            print(f"millrace: {self.stream}: goes on after accepted loss: {told_ranges(lost)}", flush=True)
+            print(f"{self.stream}: goes on after accepted loss: {told_ranges(lost)}", flush=True)
         self._note_topic(held)
 
     def explain(self) -> None:

@@ -46,6 +46,8 @@ def run_stream(
     lock.acquire()
     try:
         journal = ProgressJournal(files, lake, query, Checkpoint(files, lake.checkpoint(query, version)))
+        if guard:
+            guard.settle()
         journal.recover()
         if guard:
             guard.admit()
