@@ -19,10 +19,11 @@ from millrace.environment import Environment
 from millrace.lake.accepted_loss import accept_loss, accepted, accepted_within
 from millrace.lake.ledger import update_ledger
 from millrace.lake.lost_offsets import find_lost
+from millrace.lake.neighbours import Neighbours
 from millrace.lake.store import LakeStore
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended
 from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, send
-from tests.plugins.lake.ledger.raw_rows import archive, new_topic, write_checkpoint
+from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, write_checkpoint
 
 HOUR = timedelta(hours=1)
 Command = Callable[..., tuple[int, str, str]]
@@ -125,24 +126,18 @@ def test_what_the_archive_has_is_skipped_by_a_stream_and_lost_to_nobody(
 def test_intervals_that_a_lost_record_may_belong_to_are_found_by_its_neighbours(
     own_lake: Environment, kafka: str, topic: Topic
 ) -> None:
-    """The rows have no Kafka timestamp before the hole, so it may be as old as it likes; Kafka has the next record."""
-    from millrace.lake.neighbours import Neighbours
-
-    class Known(Neighbours):
-        def _archived(self, partition: int, which: str, order: str) -> datetime | None:
-            return now - 6 * HOUR if order == "DESC" else None
-
-        def _in_kafka(self, partition: int, offset: int) -> datetime | None:
-            return now - 3 * HOUR
-
+    """Before the hole is the archive's record 3; behind it Kafka's record 6, which was sent just now."""
+    late, ahead, minute = topic.allowed_lateness, topic.max_ahead, timedelta(minutes=1)
     now = datetime.now(UTC)
-    assert Known(own_lake, topic).touched(0, 4, 6, now) == (
-        now - 6 * HOUR - topic.allowed_lateness,
-        now - 3 * HOUR + topic.allowed_lateness + topic.max_ahead,
+    assert Neighbours(own_lake, topic).touched(0, 4, 6, now) == (FIRST + 3 * minute - late, now + ahead)
+    archive(own_lake, topic.name, range(6, 10))
+    assert Neighbours(own_lake, topic).touched(0, 4, 6, now) == (
+        FIRST + 3 * minute - late,
+        FIRST + 6 * minute + late + ahead,
     )
-    since, until = Neighbours(own_lake, topic).touched(0, 4, 6, datetime.now(UTC))
-    assert since is None
-    assert timedelta(0) <= datetime.now(UTC) - (until - topic.max_ahead) < HOUR
+    archive(own_lake, topic.name, [5], partition=1)  # nothing before it: as old as it likes; nothing behind it: now
+    assert Neighbours(own_lake, topic).touched(1, 0, 5, now)[0] is None
+    assert Neighbours(own_lake, topic).touched(1, 6, 8, now)[1] == now + ahead
 
 
 @pytest.fixture
