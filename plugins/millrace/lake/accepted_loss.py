@@ -13,13 +13,15 @@ from jobs.lake import Lake
 from jobs.lost_offsets import told_ranges
 from millrace.environment import Environment
 from millrace.lake.store import LakeStore
-from millrace.lake.tables import open_table
+from millrace.lake.tables import open_table, query
 from millrace.lake.text_files import TextFiles
 
 if TYPE_CHECKING:
     from millrace.lake.lost_offsets import LostOffsets
 
 __all__ = ["accept_loss", "accepted", "accepted_within", "not_accepted"]
+
+_LISTED = 3
 
 
 def accept_loss(environment: Environment, lost: LostOffsets, who: str, reason: str) -> AcceptedLoss:
@@ -71,19 +73,19 @@ def not_accepted(environment: Environment, topic: str) -> list[str]:
     Nothing where nobody has asked for a ledger yet.
     """
     from millrace.lake.ledger.entries import Kind
-    from millrace.lake.ledger.table import read_ledger
 
     table = open_table(environment, Lake(environment.lake).ledger(topic))
-    ledger = read_ledger(table, topic) if table is not None else None
-    found = [
-        entry
-        for entry in (ledger.entries if ledger else ())
-        if entry.kind in {*Kind.LOSSES, Kind.MISSING} and entry.start < entry.end
-    ]
-    kinds = sorted({entry.kind for entry in found})
+    if table is None:
+        return []
+    wanted = ", ".join(f"'{kind}'" for kind in sorted({*Kind.LOSSES, Kind.MISSING}))
+    columns, empty = '"kind", "partition", "start", "end"', '"start" = "end"'  # an empty range is a mark, and no gap
+    found = query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({wanted}) AND NOT {empty} ORDER BY 2, 3')
+    if not found:
+        return []
+    kinds = ", ".join(sorted({row["kind"] for row in found}))
+    listed = "; ".join(told_ranges({row["partition"]: (row["start"], row["end"])}) for row in found[:_LISTED])
+    more = "; …" if len(found) > _LISTED else ""
     return [
-        f"the ledger knows of records that are not in the archive ({', '.join(kinds)}:"
-        f" {'; '.join(told_ranges({entry.partition: (entry.start, entry.end)}) for entry in found[:3])}"
-        f"{'; …' if len(found) > 3 else ''}): see `millrace ledger {topic}`; what is lost can be accepted:"
-        f" `millrace accept-loss {topic}`"
-    ][: len(found)]
+        f"the ledger knows of records that are not in the archive ({kinds}: {listed}{more}): see `millrace ledger"
+        f" {topic}`; what is lost can be accepted: `millrace accept-loss {topic}`"
+    ]
