@@ -53,9 +53,15 @@ class Checkpoint:
         """Micro-batches that are noted as done, ascending, as far back as Spark keeps them."""
         return sorted(int(name) for name in self._files.names(f"{self._uri}/commits") if name.isdigit())
 
+    def newest_planned(self) -> int:
+        """The last micro-batch that was planned, done or not; -1 before the first."""
+        names = self._files.names(f"{self._uri}/offsets")
+        return max((int(name) for name in names if name.isdigit()), default=-1)
+
     def check(self, topic: str) -> None:
         """Raises UsageError where Spark could not go on from it: a file that it reads is damaged or missing, or tells
         of another topic.
+
 
         Spark reads the metadata, the newest two plans and the newest commit.
         """

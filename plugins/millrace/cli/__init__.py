@@ -9,6 +9,7 @@ import typer
 
 from jobs.errors import DeclarationError, MillraceError, UsageError
 from millrace.cli import (
+    accept_loss,
     batch,
     data,
     dead_letters,
@@ -49,6 +50,7 @@ for group in (
     late,
     dead_letters,
     ledger,
+    accept_loss,
     pipelines,
 ):
     group.register(app)
