@@ -49,7 +49,7 @@ def start_speed(
 
     return (
         log.writeStream.queryName(query)
-        .outputMode("update")
+        .outputMode(pipeline.output_mode)
         .option("checkpointLocation", checkpoint)
         .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
         .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)
@@ -76,7 +76,7 @@ def _starting(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipel
     while interval.id in published:
         interval = interval.following()
     # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
-    since = interval.start - pipeline.topic.max_ahead
+    since = pipeline.reads(interval).start - pipeline.topic.max_ahead
     return {
         "startingTimestamp": str(int(since.timestamp() * 1000)),
         "startingOffsetsByTimestampStrategy": "latest",

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Optional
 
 from jobs.journal import Read, Reads
 
-__all__ = ["BEFORE_STREAM", "LATE", "NOT_YET_READ", "OTHER_VERSION", "REDECODED", "UNEXPLAINED", "verdict"]
+__all__ = [
+    "BEFORE_STREAM",
+    "LATE",
+    "NOT_YET_CLOSED",
+    "NOT_YET_READ",
+    "OTHER_VERSION",
+    "REDECODED",
+    "UNEXPLAINED",
+    "verdict",
+]
 
 LATE = "late"
 BEFORE_STREAM = "before the stream started"
 OTHER_VERSION = "other code version"
 REDECODED = "redecoded"
 NOT_YET_READ = "not yet read"
+NOT_YET_CLOSED = "not yet closed"
 UNEXPLAINED = "unexplained"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def verdict(
@@ -24,17 +32,15 @@ def verdict(
     read: Optional[Read],
     partition: int,
     offset: int,
-    event_time: datetime,
-    window: timedelta,
+    window_end: datetime,
     redecoded: bool,
 ) -> Optional[str]:
-    """Why the speed layer's answer lacks one event; None where it counted it. `read` is who read its offset, if any.
+    """Why the speed layer's answer for a window that ends then lacks one event; None where it counted it there.
 
-    The same rule as `jobs.speed_reads.mark`, which does it for a whole interval in Spark.
+    `read` is who read its offset, if any. The same rule as `jobs.speed_reads`, which does it for an interval in Spark.
     """
     if read is None:
         return BEFORE_STREAM if offset < reads.began.get(partition, 0) else NOT_YET_READ
     if redecoded:
         return REDECODED
-    window_end = _EPOCH + ((event_time - _EPOCH) // window + 1) * window
     return LATE if read.is_late(window_end) else None
