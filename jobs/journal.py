@@ -20,12 +20,14 @@ __all__ = ["Journal", "Read", "Reads", "offset_ranges", "speed_reads", "whole_li
 _FIRST_LINE_BYTES = 64 * 1024
 
 OffsetRanges = Mapping[int, Tuple[int, int]]
+_Found = Tuple[List["Read"], int, Optional[datetime]]
 
 
 @dataclass(frozen=True)
 class Read:
     """Offsets [first, after) of a partition, as one micro-batch read them. An event whose window had ended by
-    `late_watermark` was late for it; none was where that is None."""
+    `late_watermark` was late for it; none was where that is None. When it began, sessions that had ended by
+    `closed_watermark`, that of the micro-batch before, were closed."""
 
     batch_id: int
     timestamp: str
@@ -33,6 +35,7 @@ class Read:
     first: int
     after: int
     late_watermark: Optional[datetime]
+    closed_watermark: Optional[datetime] = None
 
     def is_late(self, window_end: datetime) -> bool:
         """Whether events of a window that ends then (exclusive) were late for it."""
@@ -43,13 +46,15 @@ class Read:
 class Reads:
     """What one checkpoint read. `began`: per partition the first offset that it read, or was to read.
 
-    `last_batch`: the newest of its micro-batches that are meant, -1 where there is none. `skipped`:
-    partition, first and end of what it left out because a person had accepted the loss.
+    `last_batch`: the newest of its micro-batches that are meant, -1 where there is none. What had ended by
+    `closed_watermark` was closed after that one; nothing was where it is None. `skipped`: partition, first and end of
+    what it left out because a person had accepted the loss.
     """
 
     reads: List[Read]
     began: Dict[int, int]
     last_batch: int
+    closed_watermark: Optional[datetime] = None
     skipped: List[Tuple[int, int, int]] = field(default_factory=list)
 
     def find(self, partition: int, offset: int) -> Optional[Read]:
@@ -86,21 +91,23 @@ class Journal:
         self._query_id = query_id
         self._topic = topic
 
-    def reads(self, offsets: OffsetRanges, until: Optional[Mapping[int, int]] = None) -> Tuple[List[Read], int]:
-        """The micro-batches that may have read these offsets (first, last) of each partition, and the newest's number.
+    def reads(self, offsets: OffsetRanges, until: Optional[Mapping[int, int]] = None) -> _Found:
+        """The micro-batches that may have read these offsets (first, last) of each partition; the newest's number, and
+        its watermark.
 
         With `until`: only those that read nothing at or above these offsets. Reads the journals of the days on which
         that can have been, and the newest.
         """
         found: Dict[int, List[Read]] = {}
-        newest = -1
+        newest, watermark = -1, None
         for line in self._lines(offsets):
             ends = of_topic(line["end_offsets"], self._topic)
             if until is None or all(end <= until.get(partition, 0) for partition, end in ends.items()):
                 batch = int(line["batch_id"])
-                newest = max(newest, batch)
+                if batch >= newest:
+                    newest, watermark = batch, _moment(line["watermark"])
                 found[batch] = list(self._of_line(line, offsets))
-        return [read for batch in sorted(found) for read in found[batch]], newest
+        return [read for batch in sorted(found) for read in found[batch]], newest, watermark
 
     def _lines(self, offsets: OffsetRanges) -> Iterator[Dict[str, Any]]:
         names = sorted(self._files.names(self._folder))
@@ -117,8 +124,10 @@ class Journal:
             first = starts.get(partition, 0)
             lowest, highest = offsets.get(partition, (0, -1))
             if first < after and first <= highest and lowest < after:
-                watermark = _moment(line["late_watermark"])
-                yield Read(int(line["batch_id"]), line["timestamp"], partition, first, after, watermark)
+                late = _moment(line["late_watermark"])
+                # Lines of before sessions were known lack it. Since Spark 3.4 both are the same.
+                closed = _moment(line["previous_watermark"]) if "previous_watermark" in line else late
+                yield Read(int(line["batch_id"]), line["timestamp"], partition, first, after, late, closed)
 
     def _first_offsets(self, name: str) -> Optional[Dict[int, int]]:
         """Where the file's first micro-batch began; None where that one is of another checkpoint."""
@@ -151,12 +160,11 @@ def speed_reads(
     if query_id is None:
         return None
     journal = Journal(files, lake.progress_folder(speed_stream(pipeline.name, version)), query_id, topic)
-    reads, last_batch = journal.reads(offsets, until)
-    accepted = ranges_of_stream(
-        accepted_losses(files, lake, topic), Lake("").checkpoint(speed_query(pipeline.name), version)
-    )
+    reads, last_batch, closed = journal.reads(offsets, until)
+    stream = Lake("").checkpoint(speed_query(pipeline.name), version)
+    accepted = ranges_of_stream(accepted_losses(files, lake, topic), stream)
     skipped = [(partition, *ends) for ranges in accepted for partition, ends in ranges.items()]
-    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch, skipped)
+    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch, closed, skipped)
 
 
 def whole_lines(text: str) -> Iterator[Dict[str, Any]]:

@@ -26,17 +26,18 @@ def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
     )
     module = importlib.import_module(pipeline.transform_module)
     rows: DataFrame = getattr(module, pipeline.transform_function)(events)
-    for column in (*pipeline.key, pipeline.row_time):
+    for column in (*pipeline.key, pipeline.row_time, *pipeline.windows.columns):
         if column not in rows.columns:
             raise UsageError(
                 f"pipeline {pipeline.name!r}: {pipeline.transform} gives no column {column!r} (it gives"
-                f" {', '.join(rows.columns)}); key and row_time must be among them: change either"
+                f" {', '.join(rows.columns)}); key and row_time must be among them, and a session's end: change either"
             )
     return rows
 
 
 def interval_rows(events: DataFrame, pipeline: Pipeline, interval: Interval) -> DataFrame:
-    """What the transformation makes of an interval's events, with `_interval`: the rows that belong to it."""
+    """What the transformation makes of the events that the interval's rows are made of (see `Pipeline.reads`), with
+    `_interval`: the rows that belong to it."""
     rows = transform_events(events, pipeline).withColumn("_interval", interval_of(pipeline))
     return rows.where(F.col("_interval") == interval.id)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Tuple
+from typing import Tuple, Union
 
 from jobs.errors import DeclarationError
+from jobs.interval import Interval
 from jobs.topic import Topic
+from jobs.windows import Sessions, Sliding, Windows
 
 __all__ = ["Pipeline"]
 
@@ -24,8 +26,11 @@ class Pipeline:
 
     `transform`: `package.module:function`, a pure `DataFrame -> DataFrame`. Its input has the topic's fields and
     `_partition`, `_offset`; its output must hold the `key` columns (unique per row) and `row_time`, the timestamp
-    that places a row in its interval. `watermark` bounds how late the speed layer accepts events. `interval` is what
-    one batch run covers: whole windows, and it divides a day or is whole days. `float_tolerance` is relative, for
+    that places a row in its interval: the start of its window. `window` is the length of windows that tumble, or
+    `Sliding(...)` or `Sessions(...)` of `jobs.windows`. `watermark` bounds how late the speed layer accepts events.
+    `interval` is what one batch run covers: whole windows (a whole number of slides, where they slide), and it divides
+    a day or is whole days. Rows of windows and sessions that cross an edge of it are made of events beyond it: see
+    `reads`. `float_tolerance` is relative, for
     parity of floating point columns; all others compare exactly. A run with more than `max_unexplained` differences
     between the layers that have no known cause is not published. Raise `revision` to rebuild the speed layer from a
     new checkpoint without a change of code.
@@ -36,7 +41,7 @@ class Pipeline:
     transform: str
     key: Tuple[str, ...]
     row_time: str
-    window: timedelta
+    window: Union[timedelta, Sliding, Sessions]
     watermark: timedelta
     interval: timedelta = _DAY
     float_tolerance: float = 1e-9
@@ -51,6 +56,20 @@ class Pipeline:
     def transform_function(self) -> str:
         return self.transform.partition(":")[2]
 
+    @property
+    def windows(self) -> Windows:
+        """How the transformation cuts time."""
+        return Sliding(self.window, self.window) if isinstance(self.window, timedelta) else self.window
+
+    @property
+    def output_mode(self) -> str:
+        """Of the speed query: a window's row is served while it grows, a session's once it is closed."""
+        return "append" if isinstance(self.window, Sessions) else "update"
+
+    def reads(self, interval: Interval) -> Interval:
+        """The event times `[start, end)` that decide the rows of an interval: what a batch run reads."""
+        return Interval(interval.start - self.windows.before, interval.end + self.windows.after)
+
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or "__" in self.name:
             self._refuse("name", self.name, "is not lower_snake_case with single underscores", "rename it")
@@ -64,21 +83,37 @@ class Pipeline:
             self._refuse("key", self.key, "is empty", "name the columns that identify an output row")
         for field in ("window", "watermark", "interval"):
             value = getattr(self, field)
-            if value <= timedelta(0) or value % timedelta(milliseconds=1):
+            if isinstance(value, timedelta) and (value <= timedelta(0) or value % timedelta(milliseconds=1)):
                 self._refuse(field, str(value), "is not a positive number of whole milliseconds", "change it")
+        self._check_windows()
         self._check_interval()
         if not 0 <= self.float_tolerance < 1:
             self._refuse("float_tolerance", self.float_tolerance, "is outside [0, 1)", "use a relative tolerance")
         if self.max_unexplained < 0:
             self._refuse("max_unexplained", self.max_unexplained, "is below 0", "use 0, or the number you accept")
 
+    def _check_windows(self) -> None:
+        if isinstance(self.window, timedelta):
+            return
+        if self.row_time not in self.key:
+            rule = f"lacks the row_time {self.row_time!r}, which tells windows apart"
+            self._refuse("key", self.key, rule, f"add {self.row_time!r}")
+        if isinstance(self.window, Sessions):
+            fields = {field.name for field in self.topic.fields}
+            for name in self.window.by:
+                if name not in fields or name not in self.key:
+                    rule = "is not a field of the topic and a column of the key"
+                    self._refuse("window", f"Sessions by {name}", rule, "group by fields, and keep their names")
+
     def _check_interval(self) -> None:
         if self.interval % timedelta(seconds=1):
             self._refuse("interval", str(self.interval), "is not whole seconds", "use whole seconds")
-        if self.interval % self.window:
-            whole = self.window * max(1, self.interval // self.window)
-            remedy = f"use {whole} or {whole + self.window}"
-            self._refuse("interval", str(self.interval), f"is not a whole number of {self.window} windows", remedy)
+        every = self.windows.every
+        if not isinstance(self.window, Sessions) and self.interval % every:
+            whole = every * max(1, self.interval // every)
+            kind = "windows" if self.windows.length == every else "slides"
+            remedy = f"use {whole} or {whole + every}"
+            self._refuse("interval", str(self.interval), f"is not a whole number of {every} {kind}", remedy)
         if self.interval % _DAY and _DAY % self.interval:
             remedy = "use hours that divide 24, or days"
             self._refuse("interval", str(self.interval), "neither divides a day nor is whole days", remedy)

@@ -51,7 +51,8 @@ class ProgressJournal:
         new = []
         for progress in map(_as_dict, running.recentProgress):
             if int(progress["batchId"]) > self._last_batch and "addBatch" in progress["durationMs"]:
-                line = journal_line(progress, self._late_watermark(progress))
+                previous = self._previous_watermark(progress)
+                line = journal_line(progress, previous if _judges_by_previous() else _watermark(progress), previous)
                 new.append({**line, "start_offsets": line["start_offsets"] or self._checkpoint.first_offsets()})
                 self._last_batch = int(progress["batchId"])
                 self._last_watermark = _watermark(progress)
@@ -69,9 +70,7 @@ class ProgressJournal:
             # It begins a line also where a crash has cut one off.
             self._files.append(self._lake.progress(self._query, date), "\n" + "".join(new))
 
-    def _late_watermark(self, progress: Dict[str, Any]) -> Optional[str]:
-        if not _judges_by_previous():
-            return _watermark(progress)
+    def _previous_watermark(self, progress: Dict[str, Any]) -> Optional[str]:
         previous = int(progress["batchId"]) - 1
         if previous == self._last_batch:
             return self._last_watermark
@@ -105,6 +104,7 @@ class ProgressJournal:
             "latest_offsets": None,
             "watermark": _text(planned.watermark) if planned.watermark else None,
             "late_watermark": _text(judge.watermark) if judge and judge.watermark else None,
+            "previous_watermark": _text(before.watermark) if before and before.watermark else None,
             "late_rows": None,
             "duration_ms": None,
         }
@@ -126,17 +126,21 @@ def bootstrap_line(checkpoint: Checkpoint, last_batch: int, ended_at: datetime) 
         "latest_offsets": None,
         "watermark": _text(planned.watermark) if planned and planned.watermark else None,
         "late_watermark": None,
+        "previous_watermark": None,
         "late_rows": 0,
         "duration_ms": None,
     }
 
 
-def journal_line(progress: Dict[str, Any], late_watermark: Optional[str]) -> Dict[str, Any]:
+def journal_line(
+    progress: Dict[str, Any], late_watermark: Optional[str], previous_watermark: Optional[str]
+) -> Dict[str, Any]:
     """One micro-batch. Offsets by topic and partition; a range is [start, end).
 
     An event was late for it when its window had ended by `late_watermark` (null: none was). `watermark` is the one at
-    which windows were closed. `late_rows` is Spark's own count: rows after partial aggregation, not events. In a line
-    that was recovered from the checkpoint, what Spark does not keep there is null.
+    which windows were closed, `previous_watermark` that of the micro-batch before. `late_rows` is Spark's own count:
+    rows after partial aggregation, not events. In a line that was recovered from the checkpoint, what Spark does not
+    keep there is null.
     """
     source = progress["sources"][0]
     return {
@@ -149,6 +153,7 @@ def journal_line(progress: Dict[str, Any], late_watermark: Optional[str]) -> Dic
         "latest_offsets": _offsets(source.get("latestOffset")),
         "watermark": _watermark(progress),
         "late_watermark": late_watermark,
+        "previous_watermark": previous_watermark,
         "late_rows": sum(int(op.get("numRowsDroppedByWatermark", 0)) for op in progress.get("stateOperators", [])),
         "duration_ms": progress["durationMs"],
     }

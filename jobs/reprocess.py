@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Dict, Mapping, Tuple
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.layers import interval_rows
 from jobs.pipeline import Pipeline
 from jobs.speed_parity import speed_parity
 from jobs.tables import ensure_table, read_table
+from jobs.windows import Sessions
 
 __all__ = ["read_events", "reprocess"]
 
@@ -32,8 +34,10 @@ def reprocess(
 
     Publishes nothing: rows of a run are invisible until `published` names it. The same run twice writes once.
     `coverage`: per partition, the offset below which everything is in `raw_version` of the raw archive. Returns counts
-    (`rows_read`, `dead_letters`, `rows_written`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None
-    when there is no speed layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval.
+    (`rows_read`, `dead_letters`, `rows_written`, and of a pipeline that does not read just the interval `rows_by_day`:
+    see `_rows_by_day`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None when there is no speed
+    layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval. Raises UsageError where a
+    session goes on for longer than was read.
     """
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
@@ -50,9 +54,12 @@ def reprocess(
     )
     written = read_table(spark, lake.batch(pipeline.name))
     written = written.where((F.col("_interval") == interval.id) & (F.col("_run") == run))
+    _check_whole(written, pipeline, interval)
     rows_read, offsets = _count(events)
+    reads = pipeline.reads(interval)
     return {
         "rows_read": rows_read,
+        **({} if reads == interval else {"rows_by_day": _rows_by_day(raw, reads)}),
         "dead_letters": _dead_letters(raw, interval),
         "rows_written": written.count(),
         **speed_parity(spark, pipeline, interval, lake, version, events, offsets, coverage, written),
@@ -60,12 +67,37 @@ def reprocess(
 
 
 def read_events(raw: DataFrame, pipeline: Pipeline, interval: Interval) -> DataFrame:
-    """The decoded records whose event time lies in the interval: typed columns of its days alone, no JSON."""
-    event_time = F.col(f"event.{pipeline.topic.event_time}")
-    last_day = (interval.end - timedelta(microseconds=1)).date()
-    in_days = F.col("event_date").between(F.lit(interval.start.date()), F.lit(last_day))
-    inside = (event_time >= F.lit(interval.start)) & (event_time < F.lit(interval.end))
-    return raw.where(in_days & inside).select("event", "partition", "offset", "redecoded_at")
+    """The decoded records that the interval's rows are made of (see `Pipeline.reads`): typed columns of their days
+    alone, no JSON."""
+    event_time, reads = F.col(f"event.{pipeline.topic.event_time}"), pipeline.reads(interval)
+    inside = (event_time >= F.lit(reads.start)) & (event_time < F.lit(reads.end))
+    return raw.where(_in_days(reads) & inside).select("event", "partition", "offset", "redecoded_at")
+
+
+def _in_days(reads: Interval) -> Column:
+    last_day = (reads.end - timedelta(microseconds=1)).date()
+    return F.col("event_date").between(F.lit(reads.start.date()), F.lit(last_day))
+
+
+def _rows_by_day(raw: DataFrame, reads: Interval) -> Dict[str, int]:
+    """All rows of the days that were read: while the archive has no more, there is nothing new for the interval."""
+    counts = raw.where(_in_days(reads)).groupBy("event_date").count().orderBy("event_date").collect()
+    return {row["event_date"].isoformat(): row["count"] for row in counts}
+
+
+def _check_whole(written: DataFrame, pipeline: Pipeline, interval: Interval) -> None:
+    """Raises UsageError where events that the run did not read may belong to a session of the interval."""
+    windows, read_to = pipeline.windows, pipeline.reads(interval).end
+    if not isinstance(windows, Sessions):
+        return
+    longest = written.where(F.col(windows.end) >= F.lit(read_to)).orderBy(F.col(windows.end).desc()).first()
+    if longest is not None:
+        key = ", ".join(f"{name}={longest[name]}" for name in pipeline.key)
+        raise UsageError(
+            f"pipeline {pipeline.name!r}, interval {interval.id}: the session {key} goes on to where the run stops"
+            f" reading, {read_to:%Y-%m-%d %H:%M:%S} UTC, {windows.lookback} after the interval's end: its row would be"
+            " cut; raise the lookback of Sessions to the longest session there is, or cut long ones up front"
+        )
 
 
 def _count(events: DataFrame) -> Tuple[int, Dict[int, Tuple[int, int]]]:

@@ -69,7 +69,7 @@ def start_speed(
         return (
             _log(decoded, pipeline)
             .writeStream.queryName(query)
-            .outputMode("update")
+            .outputMode(pipeline.output_mode)
             .option("checkpointLocation", checkpoint)
             .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
             .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)

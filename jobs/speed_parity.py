@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.accepted_losses import accepted_losses
 from jobs.causes import Causes
-from jobs.interval import Interval
+from jobs.derivation import Derivation, SessionDerivation, WindowDerivation
+from jobs.interval import EPOCH, Interval
 from jobs.journal import Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
+from jobs.late_counts import late_counts
 from jobs.parity import compare
 from jobs.pipeline import Pipeline
 from jobs.speed import newest_rows
-from jobs.speed_reads import mark
+from jobs.speed_reads import mark, micros
 from jobs.tables import read_table
-from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, LATE, OTHER_VERSION, UNEXPLAINED
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, OTHER_VERSION, UNEXPLAINED
+from jobs.windows import Sessions
 
 __all__ = ["speed_parity"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def speed_parity(
@@ -37,7 +37,7 @@ def speed_parity(
     coverage: Mapping[int, int],
     batch: DataFrame,
 ) -> Dict[str, Any]:
-    """`parity`: see `jobs.parity.compare`. `late`: how many of `events` the speed layer dropped, per window.
+    """`parity`: see `jobs.parity.compare`. `late`: see `jobs.late_counts.late_counts`.
 
     `offsets` are the first and last of `events` in each partition, `batch` the rows of the run. The speed layer is
     taken as of `speed_batch`, its newest micro-batch that read nothing at or above the `coverage` of the run: what the
@@ -56,16 +56,20 @@ def speed_parity(
         marked = mark(events, reads, pipeline)
         of_version = of_version.where(F.col("_batch_id") <= reads.last_batch)
     marked = marked.cache()
+    speed = newest_rows(of_version, pipeline)
+    beyond = _has_lost(files, lake, pipeline, version, interval, coverage)
+    otherwise = ACCEPTED_LOSS if beyond else UNEXPLAINED
+    causes = Causes(
+        batch, speed, pipeline, lambda keys: _derivation(marked, pipeline, interval, keys, reads), otherwise
+    )
     try:
-        speed = newest_rows(of_version, pipeline)
-        beyond = _has_lost(files, lake, pipeline, version, interval, coverage)
-        causes = Causes(marked, batch, speed, pipeline, interval, ACCEPTED_LOSS if beyond else UNEXPLAINED)
         return {
             "parity": compare(batch, speed, pipeline, causes.find),
-            "late": _late(marked, pipeline),
+            "late": late_counts(marked, pipeline, interval),
             "speed_batch": reads.last_batch if reads else None,
         }
     finally:
+        causes.release()
         marked.unpersist()
 
 
@@ -74,15 +78,25 @@ def _has_lost(
 ) -> bool:
     """Whether the speed layer may have counted events of the interval that the archive has lost: nobody can derive its
     answer again then."""
+    wanted = pipeline.reads(interval)
     lost = [
         each
         for loss in accepted_losses(files, lake, pipeline.topic.name)
         for each in loss.lost
-        if each.touches(interval.start, interval.end)
+        if each.touches(wanted.start, wanted.end)
     ]
     ends = [(each.partition, offset) for each in lost for offset in (each.start, each.end - 1)]
     reads = speed_reads(files, lake, pipeline, version, offset_ranges(ends), coverage) if lost else None
     return reads is not None and any(reads.any_of(each.partition, each.start, each.end) for each in lost)
+
+
+def _derivation(
+    marked: DataFrame, pipeline: Pipeline, interval: Interval, keys: DataFrame, reads: Optional[Reads]
+) -> Derivation:
+    if not isinstance(pipeline.windows, Sessions):
+        return WindowDerivation(marked, pipeline, interval, keys)
+    closed = micros(reads.closed_watermark - EPOCH) if reads and reads.closed_watermark else None
+    return SessionDerivation(marked, pipeline, interval, keys, pipeline.windows, closed)
 
 
 def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -91,13 +105,3 @@ def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> Dat
     return mark(events, Reads([], {}, -1), pipeline).withColumns(
         dict.fromkeys(("_lacks", "_lacks_if_decoded"), F.lit(kind))
     )
-
-
-def _late(marked: DataFrame, pipeline: Pipeline) -> Dict[str, Any]:
-    """`events`, and `windows`: [start of the window (ISO 8601), events] of those that lack any, in order."""
-    late = marked.where(F.col("_lacks") == LATE).groupBy("_window_end_us").count().orderBy("_window_end_us").collect()
-    ends = [(_EPOCH + timedelta(microseconds=row["_window_end_us"]), row["count"]) for row in late]
-    return {
-        "events": sum(count for _, count in ends),
-        "windows": [[(end - pipeline.window).isoformat(), count] for end, count in ends],
-    }

@@ -1,31 +1,34 @@
-"""What the speed layer did with each event: the micro-batch that read it, and whether its window had closed by then."""
+"""What the speed layer did with each event: the micro-batch that read it, and which windows were closed by then."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Iterator, Optional, Tuple
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.journal import Reads
 from jobs.pipeline import Pipeline
-from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, LATE, NOT_YET_READ, REDECODED
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, NOT_YET_READ, REDECODED
 
-__all__ = ["mark"]
+__all__ = ["event_us", "is_late_for", "mark", "micros", "over"]
 
 # Offsets per bucket: makes finding an event's micro-batch an equality join.
 _BUCKET = 1024
-_READ = "_read_partition int, _read_bucket long, _first long, _after long, _late_watermark timestamp"
+_READ = (
+    "_read_partition int, _read_bucket long, _first long, _after long, _batch long, _late timestamp, _closed timestamp"
+)
 
 
 def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
-    """Adds `_lacks`: why the speed layer's answer lacks the event (see `jobs.verdicts`); null where it counted it.
+    """Adds `_lacks`: why the speed layer's answer lacks the event whatever its window (see `jobs.verdicts`), else null.
 
-    `events` has `event`, `partition`, `offset` and `redecoded_at`. An event was late when its window, of the
-    pipeline's length and counted from the epoch, had ended by the watermark of the micro-batch that read it. A
-    redecoded record was a dead letter for the archive; a speed layer whose decoder was corrected before may have
-    decoded it: `_lacks_if_decoded` is the same for that case.
+    `events` has `event`, `partition`, `offset` and `redecoded_at`. A redecoded record was a dead letter for the
+    archive; a speed layer whose decoder was corrected before may have decoded it: `_lacks_if_decoded` is the same for
+    that case.
+    `_batch` is the micro-batch that read it. An event was late for a window that had ended by `_late_us` (see
+    `is_late_for`), and found those sessions closed that had ended by `_closed_us`: microseconds, null where none had.
     """
     rows = events.sparkSession.createDataFrame(list(_buckets(reads)), _READ)
     found = (
@@ -34,17 +37,41 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
         & (F.col("offset") >= F.col("_first"))
         & (F.col("offset") < F.col("_after"))
     )
-    joined = events.join(rows, found, "left").withColumn("_window_end_us", _window_end_us(pipeline))
     unread = F.col("_first").isNull()
     lacks = (
         F.when(unread & _is_skipped(reads), ACCEPTED_LOSS)
         .when(unread & _is_before(reads), BEFORE_STREAM)
         .when(unread, NOT_YET_READ)
-        .when(F.col("_window_end_us") <= F.expr("unix_micros(_late_watermark)"), LATE)
     )
-    redecoded = F.when(F.col("_first").isNotNull() & F.col("redecoded_at").isNotNull(), REDECODED)
-    marked = joined.withColumn("_lacks_if_decoded", lacks).withColumn("_lacks", F.coalesce(redecoded, lacks))
-    return marked.select(*events.columns, "_window_end_us", "_lacks", "_lacks_if_decoded")
+    redecoded = F.when(~unread & F.col("redecoded_at").isNotNull(), REDECODED)
+    return events.join(rows, found, "left").select(
+        *events.columns,
+        F.coalesce(redecoded, lacks).alias("_lacks"),
+        lacks.alias("_lacks_if_decoded"),
+        "_batch",
+        F.expr("unix_micros(_late)").alias("_late_us"),
+        F.expr("unix_micros(_closed)").alias("_closed_us"),
+    )
+
+
+def is_late_for(window_end_us: Column) -> Column:
+    """Whether the micro-batch that read an event (see `mark`) found a window that ends then (exclusive) closed."""
+    return F.coalesce(window_end_us <= F.col("_late_us"), F.lit(False))
+
+
+def event_us(pipeline: Pipeline) -> Column:
+    """The event's time in microseconds since the epoch."""
+    return F.expr(f"unix_micros(event.`{pipeline.topic.event_time}`)")
+
+
+def micros(span: timedelta) -> int:
+    """In whole microseconds."""
+    return span // timedelta(microseconds=1)
+
+
+def over(moment_us: Column, length_us: int) -> Column:
+    """How long a moment is after the latest multiple of the length since the epoch. Exact, unlike a division."""
+    return (moment_us % length_us + length_us) % length_us
 
 
 def _is_before(reads: Reads) -> Any:
@@ -62,13 +89,11 @@ def _is_skipped(reads: Reads) -> Any:
     return is_skipped
 
 
-def _buckets(reads: Reads) -> Iterator[Tuple[int, int, int, int, Optional[datetime]]]:
+_Bucket = Tuple[int, int, int, int, int, Optional[datetime], Optional[datetime]]
+
+
+def _buckets(reads: Reads) -> Iterator[_Bucket]:
     for read in reads.reads:
+        offsets = read.first, read.after, read.batch_id
         for bucket in range(read.first // _BUCKET, (read.after - 1) // _BUCKET + 1):
-            yield read.partition, bucket, read.first, read.after, read.late_watermark
-
-
-def _window_end_us(pipeline: Pipeline) -> Any:
-    length = int(pipeline.window.total_seconds() * 1_000_000)
-    event_us = F.expr(f"unix_micros(event.`{pipeline.topic.event_time}`)")
-    return (F.floor(event_us / F.lit(length)) + 1) * length
+            yield (read.partition, bucket, *offsets, read.late_watermark, read.closed_watermark)

@@ -84,7 +84,7 @@ def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline
     while interval.id in published:
         interval = interval.following()
     # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
-    return interval.start - pipeline.topic.max_ahead
+    return pipeline.reads(interval).start - pipeline.topic.max_ahead
 
 
 def _options(since: Optional[datetime]) -> Dict[str, str]:

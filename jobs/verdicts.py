@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Optional
 
 from jobs.journal import Read, Reads
@@ -11,6 +11,7 @@ __all__ = [
     "ACCEPTED_LOSS",
     "BEFORE_STREAM",
     "LATE",
+    "NOT_YET_CLOSED",
     "NOT_YET_READ",
     "OTHER_VERSION",
     "REDECODED",
@@ -24,9 +25,8 @@ OTHER_VERSION = "other code version"
 REDECODED = "redecoded"
 NOT_YET_READ = "not yet read"
 ACCEPTED_LOSS = "accepted loss"
+NOT_YET_CLOSED = "not yet closed"
 UNEXPLAINED = "unexplained"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def verdict(
@@ -34,13 +34,12 @@ def verdict(
     read: Optional[Read],
     partition: int,
     offset: int,
-    event_time: datetime,
-    window: timedelta,
+    window_end: datetime,
     redecoded: bool,
 ) -> Optional[str]:
-    """Why the speed layer's answer lacks one event; None where it counted it. `read` is who read its offset, if any.
+    """Why the speed layer's answer for a window that ends then lacks one event; None where it counted it there.
 
-    The same rule as `jobs.speed_reads.mark`, which does it for a whole interval in Spark.
+    `read` is who read its offset, if any. The same rule as `jobs.speed_reads`, which does it for an interval in Spark.
     """
     if read is None and reads.is_skipped(partition, offset):
         return ACCEPTED_LOSS
@@ -48,5 +47,4 @@ def verdict(
         return BEFORE_STREAM if offset < reads.began.get(partition, 0) else NOT_YET_READ
     if redecoded:
         return REDECODED
-    window_end = _EPOCH + ((event_time - _EPOCH) // window + 1) * window
     return LATE if read.is_late(window_end) else None

@@ -31,7 +31,7 @@ REPORT = {
 
 
 def test_a_line_says_which_offsets_under_which_watermark():
-    assert journal_line(REPORT, "2026-11-20T23:49:00.000Z") == {
+    assert journal_line(REPORT, "2026-11-20T23:49:00.000Z", "2026-11-20T23:48:00.000Z") == {
         "batch_id": 7,
         "query_id": "q",
         "timestamp": "2026-11-20T23:59:59.999Z",
@@ -41,6 +41,7 @@ def test_a_line_says_which_offsets_under_which_watermark():
         "latest_offsets": {"ticks": {"0": 9}},
         "watermark": "2026-11-20T23:50:00.000Z",
         "late_watermark": "2026-11-20T23:49:00.000Z",
+        "previous_watermark": "2026-11-20T23:48:00.000Z",
         "late_rows": 3,
         "duration_ms": {"addBatch": 12},
     }
@@ -48,7 +49,7 @@ def test_a_line_says_which_offsets_under_which_watermark():
 
 def test_a_query_without_watermark_or_state_has_none_of_them():
     bare = {key: value for key, value in REPORT.items() if key not in ("eventTime", "stateOperators")}
-    line = journal_line(bare, None)
+    line = journal_line(bare, None, None)
     assert (line["watermark"], line["late_rows"]) == (None, 0)
 
 

@@ -49,6 +49,10 @@ class LayerRuns:
         self._environment = environment
         self._kafka = environment.kafka_bootstrap
 
+    def use(self, pipeline: Pipeline) -> None:
+        """Runs this pipeline from now on, on the same topic."""
+        self.pipeline = dataclasses.replace(pipeline, topic=self.pipeline.topic)
+
     def stream(
         self, batches: Sequence[Sequence[Arrival]], version: str = VERSION, journaled: bool = True
     ) -> list[Sent]:
@@ -153,6 +157,19 @@ class LayerRuns:
         rows = [(self.pipeline.name, interval.id) for interval in intervals]
         published = self._spark.createDataFrame(rows, "pipeline string, _interval string")
         published.write.format("delta").mode("append").save(self.lake.published)
+
+    def windowed_rows(self, layer: str) -> dict[Key, tuple[Any, ...]]:
+        """What a layer ("batch" or "speed") says of a pipeline of tests.parity.windowed, by symbol and start."""
+        if layer == "speed":
+            rows = newest_rows(self.speed_log(), self.pipeline)
+        else:
+            rows = read_table(self._spark, self.lake.batch(self.pipeline.name))
+        start = next(name for name in rows.columns if name.endswith("_start"))
+        times = [F.unix_micros(name) for name in (start, start.replace("start", "end"))]
+        plain = rows.select("symbol", *times, "volume", F.col("close").cast("string"), "count").collect()
+        found = {(row[0], _moment(row[1])): (_moment(row[2]), *row[3:]) for row in plain}
+        assert len(found) == len(plain)
+        return found
 
     def batch_rows(self) -> dict[Key, HighLow]:
         return by_key(read_table(self._spark, self.lake.batch(self.pipeline.name)))

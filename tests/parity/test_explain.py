@@ -15,7 +15,7 @@ from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from millrace.environment import Environment
 from millrace.lake.explain import COUNTED, Explanation, explain, newest_result
-from millrace.lake.late import late_events
+from millrace.lake.late import LateEvents, late_events
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import VERSION, LayerRuns
 
@@ -75,7 +75,7 @@ def test_the_records_behind_a_key_say_who_counted_them(
     assert explained("12:12").speed is None
     assert explained("12:30").records == []
     windows = newest_result(here, run.pipeline, FRIDAY)["late"]["windows"]
-    assert late_events(here, run.pipeline, FRIDAY, VERSION) == {NOON: 1}
+    assert late_events(here, run.pipeline, FRIDAY, VERSION) == LateEvents(1, {NOON: 1})
     assert windows == [[NOON.isoformat(), 1]]
     causes = {found["key"]["window_start"][11:16]: found["cause"] for found in _differences(here, run)}
     assert causes == {"12:00": "late", "12:01": "not yet read", "12:12": "not yet read"}

@@ -118,10 +118,12 @@ def _certify(
         typer.echo(f"{pipeline.name} {interval.id}: {what}", err=True)
 
     tell("certifying the archive")
-    environment, topic = connection.environment, pipeline.topic
+    environment, topic, beyond = connection.environment, pipeline.topic, pipeline.windows.after
     if not allow_partial:
-        return certify(environment, topic, interval, wait=wait, tell=lambda reason: tell(f"waiting: {reason}"))
-    certificate = Claim(environment, topic, interval).partial()
+        return certify(
+            environment, topic, interval, beyond=beyond, wait=wait, tell=lambda reason: tell(f"waiting: {reason}")
+        )
+    certificate = Claim(environment, topic, interval, beyond).partial()
     for reason in certificate.partial:
         tell(f"partial: {reason}")
     return certificate

@@ -37,20 +37,20 @@ def late(
     found = find_pipeline(pipeline)
     each = Interval.parse(interval, found.interval)
     version = fingerprint(found)
-    windows = late_events(connected().environment, found, each, version)
-    if windows is None:
+    dropped = late_events(connected().environment, found, each, version)
+    if dropped is None:
         raise MillraceError(
             f"pipeline {found.name!r}: version {version} of its speed layer has never run, so it dropped nothing; the"
             f" newest run's result says what another version dropped: millrace explain {found.name} {each.id}"
         )
     if as_json:
-        print_json({"interval": each.id, "events": sum(windows.values()), "windows": list(windows.items())})
+        print_json({"interval": each.id, "events": dropped.events, "windows": list(dropped.windows.items())})
         return
     table = plain_table()
     table.add_column("window")
     table.add_column("late events", justify="right")
-    for start, events in windows.items():
+    for start, events in dropped.windows.items():
         table.add_row(f"{start:%Y-%m-%d %H:%M:%S}", f"{events:,}")
-    if windows:
+    if dropped.windows:
         print_rich(table)
-    typer.echo(f"{found.name} {each.id}: {sum(windows.values()):,} late events in {len(windows):,} windows")
+    typer.echo(f"{found.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows")

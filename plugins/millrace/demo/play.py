@@ -172,7 +172,7 @@ class Play:
         return [interval for interval in intervals if interval not in published]
 
     def _await_live_rows(self, environment: Environment) -> None:
-        since = self._began - PIPELINE.window
+        since = self._began - PIPELINE.windows.length
 
         def seen() -> int:
             rows = read_view(environment, PIPELINE, since)

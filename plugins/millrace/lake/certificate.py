@@ -80,6 +80,9 @@ class Look:
 class Claim:
     """That the archive of `topic` has all of `interval`; without one, all that Kafka holds now.
 
+    `beyond`: how far a run reads beyond the interval's end, for windows and sessions that cross it; negative where it
+    does not need the interval's last events, which has no effect here.
+
     It is proven when, in every partition, the archive has reached the end that Kafka told at a moment not before
     `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven.
     """
@@ -87,11 +90,14 @@ class Claim:
     environment: Environment
     topic: Topic
     interval: Interval | None = None
+    beyond: timedelta = timedelta(0)
 
     @property
     def due(self) -> datetime:
-        """When what Kafka holds is all of the interval: its end plus the topic's allowed lateness."""
-        return self.interval.end + self.topic.allowed_lateness if self.interval else _ALWAYS
+        """When what Kafka holds is all that the run reads: to the interval's end or beyond, plus allowed lateness."""
+        if self.interval is None:
+            return _ALWAYS
+        return self.interval.end + max(self.beyond, timedelta(0)) + self.topic.allowed_lateness
 
     def look(self, needed: KafkaEnd | None = None) -> Look:
         """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
@@ -148,7 +154,8 @@ class Claim:
         """Why it is not known which offsets the interval needs."""
         if end.told_at < self.due and self.interval:
             yield (
-                f"interval {self.interval.id} ends at {self.interval.end:%Y-%m-%d %H:%M:%S} UTC; with the"
+                f"interval {self.interval.id} ends at {self.interval.end:%Y-%m-%d %H:%M:%S} UTC; with"
+                f" {f'{self.beyond} beyond it that its rows need, and ' if self.beyond > timedelta(0) else ''}the"
                 f" {self.topic.allowed_lateness} that topic {self.topic.name!r} allows its records to be late, it is"
                 f" complete from {self.due:%Y-%m-%d %H:%M:%S} UTC on"
             )
@@ -186,6 +193,7 @@ def certify(
     topic: Topic,
     interval: Interval | None = None,
     *,
+    beyond: timedelta = timedelta(0),
     wait: timedelta = timedelta(minutes=5),
     tell: Callable[[str], object] = lambda reason: None,
 ) -> Certificate:
@@ -193,7 +201,7 @@ def certify(
 
     Raises NotArchivedError when it is not proven within `wait`.
     """
-    claim, deadline, said = Claim(environment, topic, interval), datetime.now(UTC) + wait, ""
+    claim, deadline, said = Claim(environment, topic, interval, beyond), datetime.now(UTC) + wait, ""
     look = claim.try_look()
     while (certificate := look.proof()) is None:
         if datetime.now(UTC) >= deadline:

@@ -1,36 +1,54 @@
-"""How many events of each interval are in a raw archive now: from the Delta log's statistics wherever they suffice."""
+"""How many events of each interval are in a raw archive now: from the Delta log's statistics wherever they suffice.
+
+An interval here is any span of event time whose start and end are whole milliseconds: they may overlap.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from itertools import accumulate
+from math import gcd
 from typing import TYPE_CHECKING
 
-from jobs.interval import Interval
+from jobs.interval import EPOCH, Interval
 from millrace.lake.tables import binned, query
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["count_events"]
+__all__ = ["count_events", "step_of"]
 
 _DAY = timedelta(days=1)
+_MILLISECOND = timedelta(milliseconds=1)
 _VECTORS = "deletionVectors"
 
 
-def count_events(table: DeltaTable, event_time: str, read: Mapping[Interval, int]) -> dict[Interval, int]:
+def count_events(
+    table: DeltaTable, event_time: str, read: Mapping[Interval, int], days: Mapping[Interval, Mapping[str, int]]
+) -> dict[Interval, int]:
     """Per interval of `read`, the events in `table` whose `event_time` lies in it: `[start, end)`, exact.
+
+    `days`: of an interval, where the run said so, how many rows the archive had of each day (ISO date) that it touches.
+    Where that is what it has now, there are as many events as were read.
 
     `read` says how many events a run found in each. Events are only ever added, so where neighbours that fill whole
     days have not more events together than were read, none of them has. Only the days of the others are scanned, for
     one column: what it costs grows with what is new, not with the archive.
     """
     by_day = _by_day(table)
-    counted: dict[Interval, int] = {}
-    for span in _spans(read):
+    counted = {each: read[each] for each in read if _is_unchanged(each, days.get(each) or {}, by_day)}
+    for span in _spans(set(read) - set(counted)):
         counted |= _from_statistics(span, read, by_day)
     return counted | _scanned(table, event_time, set(read) - set(counted))
+
+
+def _is_unchanged(interval: Interval, then: Mapping[str, int], by_day: Mapping[date, int | None]) -> bool:
+    """Whether the days of the interval have the rows that they had then; not where that is not known."""
+    touched = _days(interval.start, interval.end)
+    return bool(then) and all(by_day.get(day, 0) == then.get(day.isoformat(), 0) for day in touched)
 
 
 def _from_statistics(
@@ -81,22 +99,27 @@ def _by_day(table: DeltaTable) -> dict[date, int | None]:
     return by_day
 
 
-def _scanned(table: DeltaTable, event_time: str, intervals: Iterable[Interval]) -> dict[Interval, int]:
-    """The counts by a query of the intervals' days, one for each length of interval."""
-    by_length: dict[timedelta, list[Interval]] = defaultdict(list)
-    for interval in intervals:
-        by_length[interval.end - interval.start].append(interval)
-    counted: dict[Interval, int] = {}
-    for length, same in by_length.items():
-        starts = _query(table, event_time, length, {day for each in same for day in _days(each.start, each.end)})
-        counted |= {interval: starts.get(interval.start, 0) for interval in same}
-    return counted
+def _scanned(table: DeltaTable, event_time: str, intervals: Collection[Interval]) -> dict[Interval, int]:
+    """The counts by a query of the intervals' days."""
+    if not intervals:
+        return {}
+    days = {day for each in intervals for day in _days(each.start, each.end)}
+    found = _query(table, event_time, step_of(intervals), days)
+    starts = sorted(found)
+    before = [0, *accumulate(found[start] for start in starts)]  # how many events lie before each step
+    return {each: before[bisect_left(starts, each.end)] - before[bisect_left(starts, each.start)] for each in intervals}
 
 
-def _query(table: DeltaTable, event_time: str, length: timedelta, days: set[date]) -> dict[datetime, int]:
-    """Events of these days by the start of their interval."""
+def step_of(intervals: Iterable[Interval]) -> timedelta:
+    """The longest step since 1970-01-01 UTC of which all starts and ends are multiples."""
+    edges = [(edge - EPOCH) // _MILLISECOND for each in intervals for edge in (each.start, each.end)]
+    return gcd(*edges) * _MILLISECOND
+
+
+def _query(table: DeltaTable, event_time: str, step: timedelta, days: set[date]) -> dict[datetime, int]:
+    """Events of these days by the start of their step."""
     wanted = ", ".join(f"DATE '{day}'" for day in sorted(days))
-    sql = f"SELECT {binned(event_time, length)} AS start, count(*) AS found FROM rows"
+    sql = f"SELECT {binned(event_time, step)} AS start, count(*) AS found FROM rows"
     found = query(table, f"{sql} WHERE event_date IN ({wanted}) GROUP BY 1")
     return {row["start"]: row["found"] for row in found}
 

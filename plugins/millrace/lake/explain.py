@@ -9,12 +9,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from jobs.errors import MillraceError, UsageError
-from jobs.interval import Interval
+from jobs.interval import Interval, floor_to
 from jobs.journal import Read, Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
+from jobs.windows import Sessions
 from millrace.environment import Environment
+from millrace.lake.session_verdicts import session_verdicts
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
@@ -23,6 +25,7 @@ from millrace.moments import parse_moment
 __all__ = ["Explanation", "Record", "explain", "newest_result"]
 
 COUNTED = "counted"
+_STEP = timedelta(milliseconds=1)
 _NOT_IN_RUN = "arrived after the run"
 
 
@@ -69,8 +72,9 @@ def explain(environment: Environment, pipeline: Pipeline, interval: Interval, ke
     """The records behind `key` in the interval's newest run, by partition and offset.
 
     `key` has every key column, as text. A record belongs to it when its fields of the same names are equal and, where
-    `row_time` is one of the columns, its event time lies in the window that begins there. Raises UsageError for a key
-    that is not the pipeline's, MillraceError where the interval has not been reprocessed.
+    `row_time` is one of the columns, its event time lies in the window that it names; of a session, up to where either
+    layer's row says that it ends. Raises UsageError for a key that is not the pipeline's, MillraceError where the
+    interval has not been reprocessed.
     """
     if set(key) != set(pipeline.key):
         raise UsageError(
@@ -83,13 +87,23 @@ def explain(environment: Environment, pipeline: Pipeline, interval: Interval, ke
     compared = "" if result["speed_batch"] is None else f" AND _batch_id <= {result['speed_batch']}"
     speed = f"{where} AND _version = '{result['version']}'{compared} ORDER BY _batch_id DESC"
     lake = Lake(environment.lake)
-    return Explanation(
-        result["run"],
-        result["version"],
-        _row(environment, lake.batch(pipeline.name), batch, key),
-        _row(environment, lake.speed(pipeline.name), speed, key),
-        list(_records(environment, pipeline, interval, key, result)),
-    )
+    in_batch = _row(environment, lake.batch(pipeline.name), batch, key)
+    in_speed = _row(environment, lake.speed(pipeline.name), speed, key)
+    span = _span(pipeline, interval, key, [in_batch, in_speed])
+    records = list(_records(environment, pipeline, interval, key, result, span))
+    return Explanation(result["run"], result["version"], in_batch, in_speed, records)
+
+
+def _span(
+    pipeline: Pipeline, interval: Interval, key: Mapping[str, str], rows: list[dict[str, Any] | None]
+) -> Interval:
+    """The event times of the key's records; of the whole interval where the key does not tell the window."""
+    if pipeline.row_time not in key:
+        return interval
+    row_time, windows = parse_moment(pipeline.row_time, key[pipeline.row_time]), pipeline.windows
+    if not isinstance(windows, Sessions):
+        return Interval(*windows.of_row(row_time))
+    return Interval(row_time, max([row_time + windows.gap, *(row[windows.end] for row in rows if row)]))
 
 
 def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str]) -> dict[str, Any] | None:
@@ -102,12 +116,20 @@ def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str])
 
 
 def _records(
-    environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str], result: dict[str, Any]
+    environment: Environment,
+    pipeline: Pipeline,
+    interval: Interval,
+    key: Mapping[str, str],
+    result: dict[str, Any],
+    span: Interval,
 ) -> Iterator[Record]:
-    found = _events(environment, pipeline, interval, key)
-    in_run = {_place(row) for row in _events(environment, pipeline, interval, key, result["raw_version"])}
+    found = _events(environment, pipeline, span, key)
+    in_run = {_place(row) for row in _events(environment, pipeline, span, key, result["raw_version"])}
+    is_session = isinstance(pipeline.windows, Sessions)
+    nearby = _events(environment, pipeline, pipeline.reads(interval), key) if is_session else found
     files = TextFiles(LakeStore(environment))
-    reads = speed_reads(files, Lake(""), pipeline, result["version"], offset_ranges(map(_place, found)))
+    reads = speed_reads(files, Lake(""), pipeline, result["version"], offset_ranges(map(_place, [*found, *nearby])))
+    verdicts = _verdicts(reads, nearby, pipeline, span, result)
     for row in found:
         read = reads.find(*_place(row)) if reads else None
         yield Record(
@@ -117,41 +139,53 @@ def _records(
             timestamp=row["timestamp"],
             archived_at=row["archived_at"],
             batch=COUNTED if _place(row) in in_run else _NOT_IN_RUN,
-            speed=_speed(reads, read, row, pipeline, result),
+            speed=verdicts[_place(row)] or COUNTED,
             read=read,
         )
 
 
 def _events(
-    environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str], version: int | None = None
+    environment: Environment, pipeline: Pipeline, span: Interval, key: Mapping[str, str], version: int | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of the raw archive that belong to the key, by partition and offset; as of a version of it, or now."""
+    """Rows of the raw archive in the span of event time whose fields are those of the key, by partition and offset; as
+    of a version of it, or now."""
     table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name), version)
     if table is None:
         return []
-    last_day = (interval.end - timedelta(microseconds=1)).date()
-    where = [f"event_date BETWEEN DATE '{interval.start.date()}' AND DATE '{last_day}'"]
+    event_time, last = pipeline.topic.event_time, span.end - timedelta(microseconds=1)
+    near = binned(event_time, _STEP)
+    first_step, last_step = (f"TIMESTAMP '{floor_to(edge, _STEP).isoformat()}'" for edge in (span.start, last))
+    where = [
+        f"event_date BETWEEN DATE '{span.start.date()}' AND DATE '{last.date()}'",
+        f"{near} BETWEEN {first_step} AND {last_step}",
+    ]
     fields = {field.name for field in pipeline.topic.fields}
     for name, text in key.items():
-        if name == pipeline.row_time:
-            window = binned(pipeline.topic.event_time, pipeline.window)
-            where.append(f"{window} = TIMESTAMP '{parse_moment(name, text).isoformat()}'")
-        elif name in fields:
+        if name in fields and name != pipeline.row_time:
             where.append(f"CAST(event['{name}'] AS VARCHAR) = '{text.replace(chr(39), 2 * chr(39))}'")
     columns = '"partition", "offset", event, "timestamp", archived_at, redecoded_at'
     order = 'ORDER BY "partition", "offset"'
-    return query(table, f"SELECT {columns} FROM rows WHERE {' AND '.join(where)} {order}")
+    found = query(table, f"SELECT {columns} FROM rows WHERE {' AND '.join(where)} {order}")
+    return [row for row in found if span.start <= row["event"][event_time] < span.end]
 
 
-def _speed(
-    reads: Reads | None, read: Read | None, row: dict[str, Any], pipeline: Pipeline, result: dict[str, Any]
-) -> str:
+def _verdicts(
+    reads: Reads | None, rows: list[dict[str, Any]], pipeline: Pipeline, span: Interval, result: dict[str, Any]
+) -> dict[tuple[int, int], str | None]:
+    """By place, why the speed layer's row lacks the event; None where it has it."""
     if reads is None:
         other = OTHER_VERSION in ((result["parity"] or {}).get("causes") or {})
-        return OTHER_VERSION if other else BEFORE_STREAM
-    event_time, redecoded = row["event"][pipeline.topic.event_time], row["redecoded_at"] is not None
-    lacks = verdict(reads, read, row["partition"], row["offset"], event_time, pipeline.window, redecoded)
-    return lacks or COUNTED
+        return dict.fromkeys(map(_place, rows), OTHER_VERSION if other else BEFORE_STREAM)
+    event_time, windows = pipeline.topic.event_time, pipeline.windows
+    if isinstance(windows, Sessions):
+        return session_verdicts(rows, event_time, windows.gap, reads, span.start)
+    found: dict[tuple[int, int], str | None] = {}
+    for row in rows:
+        place, redecoded = _place(row), row["redecoded_at"] is not None
+        # Without the window in the key they tumble, and the event has one.
+        end = span.end if pipeline.row_time in pipeline.key else next(windows.of_event(row["event"][event_time]))[1]
+        found[place] = verdict(reads, reads.find(*place), *place, end, redecoded)
+    return found
 
 
 def _place(row: dict[str, Any]) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.interval import Interval
@@ -11,49 +12,65 @@ from jobs.journal import Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.event_counts import step_of
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
 
-__all__ = ["late_events"]
+__all__ = ["LateEvents", "late_events"]
 
 Event = tuple[int, int, datetime]
 
 
-def late_events(
-    environment: Environment, pipeline: Pipeline, interval: Interval, version: str
-) -> dict[datetime, int] | None:
-    """By start of the window, in order: the interval's events that this version of the speed layer dropped as late.
+@dataclass(frozen=True)
+class LateEvents:
+    """`windows`: by start of the window, in order, how many events it lacks; those that lack none are left out.
 
-    Windows without any are left out; None where the version has never run. A run's result has the same counts under
-    `late`, found in Spark.
+    `events`: how many events lack in any of them. Of windows that slide, one event may lack in several.
+    """
+
+    events: int
+    windows: dict[datetime, int]
+
+
+def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> LateEvents | None:
+    """What this version of the speed layer dropped as late from the interval's windows; None where it has never run.
+
+    A run's result has the same counts under `late`, found in Spark.
     """
     events = list(_events(environment, pipeline, interval))
     offsets = offset_ranges((partition, offset) for partition, offset, _ in events)
     reads = speed_reads(TextFiles(LakeStore(environment)), Lake(""), pipeline, version, offsets)
     if reads is None:
         return None
-    return dict(sorted(Counter(_late(events, reads, pipeline.window)).items()))
+    dropped = [list(_dropped(event, reads, pipeline, interval)) for event in events]
+    counts = Counter(start for starts in dropped for start in starts)
+    return LateEvents(sum(map(bool, dropped)), dict(sorted(counts.items())))
 
 
 def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> Iterator[Event]:
-    """Partition, offset and start of the window of what the speed layer could decode."""
+    """Partition, offset and time of what the speed layer could decode."""
     table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name))
     if table is None:
         return
-    time, last_day = pipeline.topic.event_time, (interval.end - timedelta(microseconds=1)).date()
+    time, reads = pipeline.topic.event_time, pipeline.reads(interval)
+    last_day = (reads.end - timedelta(microseconds=1)).date()
+    step = binned(time, step_of([reads]))
     found = query(
         table,
-        f'SELECT "partition", "offset", {binned(time, pipeline.window)} AS start FROM rows'
-        f" WHERE event_date BETWEEN DATE '{interval.start.date()}' AND DATE '{last_day}' AND redecoded_at IS NULL"
-        f" AND {binned(time, interval.end - interval.start)} = TIMESTAMP '{interval.start.isoformat()}'",
+        f"""SELECT "partition", "offset", event['{time}'] AS time FROM rows"""
+        f" WHERE event_date BETWEEN DATE '{reads.start.date()}' AND DATE '{last_day}' AND redecoded_at IS NULL"
+        f" AND {step} >= TIMESTAMP '{reads.start.isoformat()}' AND {step} < TIMESTAMP '{reads.end.isoformat()}'",
     )
-    yield from ((row["partition"], row["offset"], row["start"]) for row in found)
+    yield from ((row["partition"], row["offset"], row["time"]) for row in found)
 
 
-def _late(events: Iterable[Event], reads: Reads, window: timedelta) -> Iterator[datetime]:
-    """The starts of the windows of late events, each as often as it has some."""
-    for partition, offset, start in events:
-        read = reads.find(partition, offset)
-        if read is not None and read.is_late(start + window):
+def _dropped(event: Event, reads: Reads, pipeline: Pipeline, interval: Interval) -> Iterator[datetime]:
+    """The starts of the interval's windows for which an event was late."""
+    partition, offset, time = event
+    read = reads.find(partition, offset)
+    if read is None or read.late_watermark is None:
+        return
+    for start, end in pipeline.windows.of_event(time):
+        if read.is_late(end) and interval.start <= pipeline.windows.row_time(start) < interval.end:
             yield start

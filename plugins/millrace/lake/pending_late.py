@@ -22,15 +22,21 @@ REPAIR_WITHIN = timedelta(days=7)
 def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:
     """Per published interval (its id), its events in the raw archive now less those that its run read. Exact.
 
+    Its events are those that its rows are made of (see `Pipeline.reads`), which may lie beyond it: one event may be
+    pending for two intervals. Where a run says how many rows the archive had of each day it read, and there are no more
+    now, none is.
+
     The archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
     negative number says that the archive has lost events. One without `rows_read` has proven nothing: all are late.
     """
-    read = {found.interval: int(found.result.get("rows_read") or 0) for found in published}
-    if not read:
+    found = {each.interval: pipeline.reads(each.interval) for each in published}
+    if not found:
         return {}
+    read = {found[each.interval]: int(each.result.get("rows_read") or 0) for each in published}
+    days = {found[each.interval]: each.result.get("rows_by_day") or {} for each in published}
     table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name))
-    counted = count_events(table, pipeline.topic.event_time, read) if table is not None else {}
-    return {interval.id: counted.get(interval, 0) - rows for interval, rows in sorted(read.items())}
+    counted = count_events(table, pipeline.topic.event_time, read, days) if table is not None else {}
+    return {interval.id: counted.get(span, 0) - read[span] for interval, span in sorted(found.items())}
 
 
 def overdue(

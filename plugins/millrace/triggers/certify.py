@@ -83,4 +83,5 @@ def claim_of(pipeline: str, interval: str, environment: str | None) -> Claim:
     from millrace.supervision.connection import environment_for_task
 
     found = find_pipeline(pipeline)
-    return Claim(environment_for_task(environment), found.topic, Interval.parse(interval, found.interval))
+    each = Interval.parse(interval, found.interval)
+    return Claim(environment_for_task(environment), found.topic, each, found.windows.after)
