@@ -30,10 +30,9 @@ class Pipeline:
     `Sliding(...)` or `Sessions(...)` of `jobs.windows`. `watermark` bounds how late the speed layer accepts events.
     `interval` is what one batch run covers: whole windows (a whole number of slides, where they slide), and it divides
     a day or is whole days. Rows of windows and sessions that cross an edge of it are made of events beyond it: see
-    `reads`. `float_tolerance` is relative, for
-    parity of floating point columns; all others compare exactly. A run with more than `max_unexplained` differences
-    between the layers that have no known cause is not published. Raise `revision` to rebuild the speed layer from a
-    new checkpoint without a change of code.
+    `reads`. `float_tolerance` is relative, for parity of floating point columns; all others compare exactly. A run with
+    more than `max_unexplained` differences between the layers that have no known cause is not published. Raise
+    `revision` to rebuild the speed layer from a new checkpoint without a change of code.
     """
 
     name: str

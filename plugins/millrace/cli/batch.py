@@ -118,12 +118,12 @@ def _certify(
         typer.echo(f"{pipeline.name} {interval.id}: {what}", err=True)
 
     tell("certifying the archive")
-    environment, topic, beyond = connection.environment, pipeline.topic, pipeline.windows.after
+    environment, topic, reads = connection.environment, pipeline.topic, pipeline.reads(interval)
     if not allow_partial:
         return certify(
-            environment, topic, interval, beyond=beyond, wait=wait, tell=lambda reason: tell(f"waiting: {reason}")
+            environment, topic, interval, reads=reads, wait=wait, tell=lambda reason: tell(f"waiting: {reason}")
         )
-    certificate = Claim(environment, topic, interval, beyond).partial()
+    certificate = Claim(environment, topic, interval, reads).partial()
     for reason in certificate.partial:
         tell(f"partial: {reason}")
     return certificate

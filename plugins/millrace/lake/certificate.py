@@ -80,8 +80,8 @@ class Look:
 class Claim:
     """That the archive of `topic` has all of `interval`; without one, all that Kafka holds now.
 
-    `beyond`: how far a run reads beyond the interval's end, for windows and sessions that cross it; negative where it
-    does not need the interval's last events, which has no effect here.
+    `reads`: the event times that decide the interval's rows, where windows and sessions cross its edges (see
+    `Pipeline.reads`); by default the interval's own.
 
     It is proven when, in every partition, the archive has reached the end that Kafka told at a moment not before
     `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven.
@@ -90,14 +90,14 @@ class Claim:
     environment: Environment
     topic: Topic
     interval: Interval | None = None
-    beyond: timedelta = timedelta(0)
+    reads: Interval | None = None
 
     @property
     def due(self) -> datetime:
         """When what Kafka holds is all that the run reads: to the interval's end or beyond, plus allowed lateness."""
         if self.interval is None:
             return _ALWAYS
-        return self.interval.end + max(self.beyond, timedelta(0)) + self.topic.allowed_lateness
+        return self.interval.end + self._beyond_end + self.topic.allowed_lateness
 
     def look(self, needed: KafkaEnd | None = None) -> Look:
         """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
@@ -110,7 +110,8 @@ class Claim:
             *(not_accepted(self.environment, self.topic.name) if self.interval else ()),
         )
         is_final = bool(end.offsets) and end.told_at >= self.due
-        accepted = accepted_within(self.environment, self.topic.name, self.interval) if self.interval else []
+        wanted = self.reads or self.interval
+        accepted = accepted_within(self.environment, self.topic.name, wanted) if wanted else []
         certificate = _certificate(self.topic, coverage, end, (*missing, *accepted)) if coverage else None
         return Look(missing, end if is_final else None, certificate)
 
@@ -150,12 +151,19 @@ class Claim:
         """What the claim is about."""
         return f"topic {self.topic.name!r}" + (f", interval {self.interval.id}" if self.interval else "")
 
+    @property
+    def _beyond_end(self) -> timedelta:
+        """How long after the interval's end its rows need events."""
+        if self.interval is None or self.reads is None:
+            return timedelta(0)
+        return max(self.reads.end - self.interval.end, timedelta(0))
+
     def _unknown(self, end: KafkaEnd) -> Iterator[str]:
         """Why it is not known which offsets the interval needs."""
         if end.told_at < self.due and self.interval:
             yield (
                 f"interval {self.interval.id} ends at {self.interval.end:%Y-%m-%d %H:%M:%S} UTC; with"
-                f" {f'{self.beyond} beyond it that its rows need, and ' if self.beyond > timedelta(0) else ''}the"
+                f" {f'{self._beyond_end} beyond it that its rows need, and ' if self._beyond_end else ''}the"
                 f" {self.topic.allowed_lateness} that topic {self.topic.name!r} allows its records to be late, it is"
                 f" complete from {self.due:%Y-%m-%d %H:%M:%S} UTC on"
             )
@@ -193,7 +201,7 @@ def certify(
     topic: Topic,
     interval: Interval | None = None,
     *,
-    beyond: timedelta = timedelta(0),
+    reads: Interval | None = None,
     wait: timedelta = timedelta(minutes=5),
     tell: Callable[[str], object] = lambda reason: None,
 ) -> Certificate:
@@ -201,7 +209,7 @@ def certify(
 
     Raises NotArchivedError when it is not proven within `wait`.
     """
-    claim, deadline, said = Claim(environment, topic, interval, beyond), datetime.now(UTC) + wait, ""
+    claim, deadline, said = Claim(environment, topic, interval, reads), datetime.now(UTC) + wait, ""
     look = claim.try_look()
     while (certificate := look.proof()) is None:
         if datetime.now(UTC) >= deadline:

@@ -84,4 +84,4 @@ def claim_of(pipeline: str, interval: str, environment: str | None) -> Claim:
 
     found = find_pipeline(pipeline)
     each = Interval.parse(interval, found.interval)
-    return Claim(environment_for_task(environment), found.topic, each, found.windows.after)
+    return Claim(environment_for_task(environment), found.topic, each, found.reads(each))

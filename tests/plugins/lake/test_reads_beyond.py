@@ -47,7 +47,7 @@ def ran(interval: Interval, rows_read: int, **rows_by_day: int) -> Publication:
 @pytest.mark.parametrize(("pipeline", "beyond"), [(BY_START, 50 * MINUTE), (SESSIONS, 2 * HOUR), (BY_END, 0 * MINUTE)])
 def test_an_interval_is_proven_once_all_that_its_rows_need_may_have_come(pipeline, beyond: timedelta) -> None:
     topic = replace(stock_ticks, allowed_lateness=HOUR)
-    claim = Claim(local_environment(Path(tempfile.gettempdir())), topic, day(18), pipeline.windows.after)
+    claim = Claim(local_environment(Path(tempfile.gettempdir())), topic, day(18), pipeline.reads(day(18)))
     due = at("2026-11-19") + beyond + HOUR
     assert claim.due == due
     early = KafkaEnd({0: 3}, due - timedelta(microseconds=1))
