@@ -40,7 +40,10 @@ def repair(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the drivers' logs on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Reprocess published intervals with pending late events: those that reached the archive after their run."""
+    """Reprocess published intervals with pending late events: those that reached the archive after their run.
+
+    And intervals that were published as partial, and whose archive is proven complete by now.
+    """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
     from millrace.lake.pending_late import overdue
@@ -82,10 +85,12 @@ def _repair(
 def _pending_lines(
     pipeline: Pipeline, recent: Mapping[Interval, int], older: Mapping[Interval, int], within: float
 ) -> list[str]:
-    none = f"{pipeline.name}: no published interval of the last {within:g} days has pending late events"
-    lines = [f"interval {interval.id}: {count:,} pending late events" for interval, count in recent.items()]
+    from millrace.lake.pending_late import why_repaired
+
+    none = f"{pipeline.name}: no published interval of the last {within:g} days is to be repaired"
+    lines = [f"interval {interval.id}: {why_repaired(count)}" for interval, count in recent.items()]
     older_lines = [
-        f"interval {interval.id}: {count:,} pending late events, ended more than {within:g} days ago: not repaired;"
+        f"interval {interval.id}: {why_repaired(count)}, ended more than {within:g} days ago: not repaired;"
         " give a greater --within"
         for interval, count in older.items()
     ]

@@ -9,11 +9,12 @@ from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.certificate import Claim
 from millrace.lake.event_counts import count_events
 from millrace.lake.published import Publication, publications
 from millrace.lake.tables import open_table
 
-__all__ = ["REPAIR_WITHIN", "overdue", "pending_late"]
+__all__ = ["REPAIR_WITHIN", "overdue", "pending_late", "why_repaired"]
 
 REPAIR_WITHIN = timedelta(days=7)
 """How far back intervals are repaired unless something else is asked for."""
@@ -42,13 +43,35 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
 def overdue(
     environment: Environment, pipeline: Pipeline, until: datetime, within: timedelta
 ) -> tuple[dict[Interval, int], dict[Interval, int]]:
-    """Published intervals that ended by `until` and have pending late events, with their number, oldest first.
+    """Published intervals that ended by `until` and whose run is no longer the best one, oldest first.
 
-    Two dictionaries: those that ended no longer than `within` before `until`, which are to be repaired, and the older.
+    These are those with pending late events, with their number, and those that are partial although their archive is
+    proven complete by now, with 0 where no event is pending. Two dictionaries: those that ended no longer than `within`
+    before `until`, which are to be repaired, and the older.
     """
     published = publications(environment, pipeline)
     pending = pending_late(environment, pipeline, published)
-    found = [each.interval for each in published if each.interval.end <= until and pending[each.interval.id] > 0]
-    counts = {interval: pending[interval.id] for interval in found}
+    found = [
+        each.interval
+        for each in published
+        if each.interval.end <= until
+        and (pending[each.interval.id] > 0 or _would_prove_more(environment, pipeline, each))
+    ]
+    counts = {interval: max(0, pending[interval.id]) for interval in found}
     recent = {interval: count for interval, count in counts.items() if interval.end >= until - within}
     return recent, {interval: count for interval, count in counts.items() if interval not in recent}
+
+
+def why_repaired(pending: int) -> str:
+    """In words, of a number that `overdue` gives."""
+    return f"{pending:,} pending late events" if pending else "partial, and proven complete by now"
+
+
+def _would_prove_more(environment: Environment, pipeline: Pipeline, publication: Publication) -> bool:
+    """Whether a run now would not be as partial as this one is. What an accepted loss made partial stays so."""
+    if not publication.partial:
+        return False
+    interval = publication.interval
+    claim = Claim(environment, pipeline.topic, interval, pipeline.reads(interval))
+    proof = claim.try_look().proof()
+    return proof is not None and proof.partial != publication.partial

@@ -19,10 +19,11 @@ _MOST = 500
 
 
 def choose_intervals(environment: Environment, pipeline: Pipeline, request: RunRequest, within: timedelta) -> list[str]:
-    """Ids, oldest first, each once: what the run covers, and every interval with pending late events.
+    """Ids, oldest first, each once: what the run covers, and every interval that is to be repaired.
 
-    Repaired are published intervals that ended no longer than `within` before the run's end; the log says why each
-    interval is there, and names the older ones. A backfill repairs nothing, nor does a run by hand that is not told to.
+    Repaired are published intervals with pending late events, or partial ones that are complete by now, that ended no
+    longer than `within` before the run's end; the log says why each interval is there, and names the older ones. A
+    backfill repairs nothing, nor does a run by hand that is not told to.
     """
     covered = []
     if not request.repairs_only:
@@ -37,21 +38,23 @@ def _repairs(environment: Environment, pipeline: Pipeline, request: RunRequest, 
     until = request.repairs_until
     if until is None or not within:
         return []
-    from millrace.lake.pending_late import overdue  # here: parsing a DAG loads no client of the lake
+    from millrace.lake.pending_late import overdue, why_repaired  # here: parsing a DAG loads no client of the lake
 
     recent, older = overdue(environment, pipeline, until, within)
     for interval, count in list(recent.items())[:_MOST]:
-        _log.info("interval %s: %s pending late events, repaired", interval.id, f"{count:,}")
+        _log.info("interval %s: %s, repaired", interval.id, why_repaired(count))
     if len(recent) > _MOST:
-        _log.warning("%d more intervals have pending late events; the next run repairs them", len(recent) - _MOST)
+        _log.warning("%d more intervals are to be repaired; the next run does", len(recent) - _MOST)
     if older:
         _log.warning("%s", _out_of_reach(pipeline, older, within))
     return list(recent)[:_MOST]
 
 
 def _out_of_reach(pipeline: Pipeline, older: Mapping[Interval, int], within: timedelta) -> str:
-    named = ", ".join(f"{interval.id} ({count:,})" for interval, count in list(older.items())[:10])
+    from millrace.lake.pending_late import why_repaired
+
+    named = ", ".join(f"{interval.id} ({why_repaired(count)})" for interval, count in list(older.items())[:10])
     return (
-        f"{len(older)} intervals with pending late events ended more than {within} ago and are not repaired: {named}"
+        f"{len(older)} intervals that are to be repaired ended more than {within} ago and are not repaired: {named}"
         f"{', …' if len(older) > 10 else ''}; repair them with `millrace repair {pipeline.name} --within DAYS`"
     )

@@ -90,7 +90,7 @@ def test_a_repair_leaves_nothing_pending_within_the_look_back(repair: Millrace, 
     assert code == 0
     assert f"interval {days_ago(3).id}: 3 events" in printed
     assert pending(lake_here) == {days_ago(10).id: 1, days_ago(3).id: 0, days_ago(2).id: 0}
-    assert "no published interval of the last 7 days has pending late events" in repair()[1]
+    assert "no published interval of the last 7 days is to be repaired" in repair()[1]
 
 
 def test_a_wider_look_back_repairs_the_older_ones_too_and_json_tells_all(

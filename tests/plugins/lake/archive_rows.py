@@ -13,7 +13,7 @@ from millrace.environment import Environment
 
 RECEIVED = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _MOMENT = pa.timestamp("us", tz="UTC")
-_SCHEMA = pa.schema(
+RAW_SCHEMA = pa.schema(
     [
         ("key", pa.binary()),
         ("value", pa.binary()),
@@ -48,7 +48,7 @@ def write_archive(environment: Environment, *rows: dict[str, Any]) -> None:
     """Appends the rows, as one micro-batch does."""
     write_deltalake(
         Lake(environment.lake).raw("stock_ticks"),
-        pa.Table.from_pylist(list(rows), schema=_SCHEMA),
+        pa.Table.from_pylist(list(rows), schema=RAW_SCHEMA),
         mode="append",
         partition_by=["event_date"],
         storage_options=environment.delta_options(),

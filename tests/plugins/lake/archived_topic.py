@@ -18,6 +18,7 @@ from millrace.environment import Environment
 from millrace.lake.certificate import Claim
 from millrace.lake.store import LakeStore
 from millrace.stack.topics import ensure_topic
+from tests.plugins.lake.archive_rows import RAW_SCHEMA, dead_letter
 
 __all__ = ["ArchivedTopic", "ended", "ending"]
 
@@ -65,8 +66,9 @@ class ArchivedTopic:
         store.write(f"{checkpoint}/offsets/{self._batch}", f"v1\n{{}}\n{json.dumps(ends)}".encode())
         write_deltalake(
             Lake(self.environment.lake).raw(self.topic.name),
-            pa.table({"offset": pa.array([self._batch], pa.int64())}),
+            pa.Table.from_pylist([dead_letter(self._batch, b"record", "not JSON")], schema=RAW_SCHEMA),
             mode="append",
+            partition_by=["event_date"],
             commit_properties=CommitProperties(app_transactions=[Transaction(self._query, self._batch)]),
             storage_options=self.environment.delta_options(),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from millrace.lake.pending_late import overdue, pending_late
 from millrace.lake.published import Publication, publications, publish
 from millrace.lake.served import served_intervals
 from millrace.lake.view import read_view
+from tests.plugins.lake.archived_topic import ArchivedTopic, ended
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
 from tests.plugins.lake.raw_rows import (
     archive,
@@ -192,6 +193,29 @@ def test_what_is_to_be_repaired_ended_within_the_look_back(environment_here: Env
     recent, older = overdue(environment_here, DAILY, at("2026-11-20T00:00"), timedelta(days=7))
     assert {each.start.day: count for each, count in recent.items()} == {12: 1, 19: 1}
     assert {each.start.day: count for each, count in older.items()} == {10: 1, 11: 1}
+
+
+def test_a_partial_interval_is_repaired_once_it_is_proven_complete(own_lake: Environment) -> None:
+    ticks = ArchivedTopic(own_lake)
+    ticks.produce(2)
+    ticks.archive(1, 0)
+    pipeline, hour_ago = replace(HOURLY, topic=ticks.topic), ended(timedelta(hours=2))
+    whole = Interval.of(hour_ago.start, pipeline.interval)
+    result = {"rows_read": 0, "rows_by_day": {whole.start.date().isoformat(): 0}}
+
+    def publish_run(run: str) -> None:
+        found = ticks.claim(whole).partial()
+        publish(own_lake, pipeline, whole, run=run, version="v1", certificate=found, result=result)
+
+    def to_repair() -> dict[Interval, int]:
+        return overdue(own_lake, pipeline, datetime.now(UTC), timedelta(days=7))[0]
+
+    publish_run("while the archive is behind")
+    assert to_repair() == {}, "it would be as partial again"
+    ticks.archive(2, 0)
+    assert to_repair() == {whole: 0}
+    publish_run("when it has all")
+    assert to_repair() == {}
 
 
 def test_the_view_tells_what_is_pending_of_published_intervals_alone(own_lake: Environment) -> None:

@@ -71,7 +71,7 @@ def test_what_is_older_than_the_look_back_is_a_warning_with_the_remedy(
 ) -> None:
     chosen(late, request("scheduled"))
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert "20261110T000000Z (1), 20261111T000000Z (1)" in warning
+    assert "20261110T000000Z (1 pending late events), 20261111T000000Z (1 pending late events)" in warning
     assert "`millrace repair stock_high_low --within DAYS`" in warning
 
 
@@ -139,7 +139,7 @@ def test_more_repairs_than_a_run_can_map_over_are_left_to_the_next(
 ) -> None:
     monkeypatch.setattr(repair, "_MOST", 1)
     assert chosen(late, request("manual", repair=True), timedelta(days=30)) == ["20261110T000000Z"]
-    assert "2 more intervals have pending late events; the next run repairs them" in caplog.text
+    assert "2 more intervals are to be repaired; the next run does" in caplog.text
 
 
 def run_task(environment: Environment, monkeypatch: pytest.MonkeyPatch, run_type: DagRunType, **params: Any) -> Any:
