@@ -1,0 +1,55 @@
+"""Every evaluated resource against Microsoft's OpenAPI definition of its api-version."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.infra.deployments import one_each
+from tests.infra.openapi import Verdict, verdicts
+from tests.infra.specs import specs_folder
+
+# Types whose definition the folder lacks, whole or in a part that it refers to. With it there, they are checked.
+NO_DEFINITION = {
+    "Microsoft.Authorization/roleAssignments": "authorization/",
+    "Microsoft.Databricks/accessConnectors": "databricks/…/preview/2022-04-01-preview/databricks.json",
+    "Microsoft.EventHub/namespaces": "eventhub/resource-manager/common/v1/definitions.json",
+    "Microsoft.EventHub/namespaces/authorizationRules": "eventhub/resource-manager/common/v1/definitions.json",
+    "Microsoft.EventHub/namespaces/eventhubs": "eventhub/resource-manager/common/v1/definitions.json",
+    "Microsoft.EventHub/namespaces/networkRuleSets": "eventhub/resource-manager/common/v1/definitions.json",
+    "Microsoft.Insights/diagnosticSettings": "monitor/",
+    "Microsoft.KeyVault/vaults": "keyvault/",
+    "Microsoft.KeyVault/vaults/secrets": "keyvault/",
+    "Microsoft.ManagedIdentity/userAssignedIdentities": "msi/",
+    "Microsoft.Network/privateDnsZones": "privatedns/",
+    "Microsoft.Network/privateDnsZones/A": "privatedns/",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks": "privatedns/",
+    "Microsoft.OperationalInsights/workspaces": "operationalinsights/",
+    "Microsoft.Synapse/workspaces": "synapse/common/v1/types.json",
+    "Microsoft.Synapse/workspaces/extendedAuditingSettings": "synapse/common/v1/types.json",
+    "Microsoft.Synapse/workspaces/firewallRules": "synapse/common/v1/types.json",
+}
+
+
+@pytest.fixture(scope="module")
+def judged() -> list[Verdict]:
+    resources = one_each()
+    cluster = next(one for one in resources if one.type == "Microsoft.HDInsight/clusters")
+    properties = dict(cluster.body["properties"]) | {"minimalTlsVersion": "1.2"}
+    mistaken = dataclasses.replace(cluster, body=dict(cluster.body) | {"properties": properties})
+    return verdicts([*resources, mistaken], specs_folder("rest-2024-07-12"))
+
+
+def test_every_resource_is_a_request_that_azure_accepts(judged: list[Verdict]) -> None:
+    assert {verdict.resource.id: verdict.errors for verdict in judged[:-1] if verdict.errors} == {}
+    checked = {verdict.resource.type for verdict in judged[:-1] if verdict.operation}
+    assert len(checked) >= 12
+
+
+def test_types_without_a_definition_are_known(judged: list[Verdict]) -> None:
+    assert {verdict.resource.type for verdict in judged if not verdict.operation} <= set(NO_DEFINITION)
+
+
+def test_a_mistake_in_a_resource_is_found(judged: list[Verdict]) -> None:
+    assert "minimalTlsVersion" in str(judged[-1].errors)
