@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from tests.infra.deployments import one_each
+from millrace.azure.arm import Resource
+from tests.infra.deployments import CASES, SCOPE, composed, deployed, one_each
 from tests.infra.openapi import Verdict, verdicts
 from tests.infra.specs import specs_folder
 
@@ -32,9 +33,18 @@ NO_DEFINITION = {
 }
 
 
+def whole_deployment() -> Resource:
+    """What Airflow would send: the composed template with its parameters, to the subscription."""
+    parameters = {name: {"value": value} for name, value in CASES[0].parameters().items()}
+    properties = {"mode": "Incremental", "template": composed(), "parameters": parameters}
+    kind = "Microsoft.Resources/deployments"
+    body = {"location": SCOPE.location, "properties": properties}
+    return Resource(f"{SCOPE.id}/providers/{kind}/provision", kind, "provision", "2024-03-01", body, ())
+
+
 @pytest.fixture(scope="module")
 def judged() -> list[Verdict]:
-    resources = one_each()
+    resources = [*one_each(), *deployed(CASES[0]).resources, whole_deployment()]
     cluster = next(one for one in resources if one.type == "Microsoft.HDInsight/clusters")
     properties = dict(cluster.body["properties"]) | {"minimalTlsVersion": "1.2"}
     mistaken = dataclasses.replace(cluster, body=dict(cluster.body) | {"properties": properties})
@@ -44,7 +54,7 @@ def judged() -> list[Verdict]:
 def test_every_resource_is_a_request_that_azure_accepts(judged: list[Verdict]) -> None:
     assert {verdict.resource.id: verdict.errors for verdict in judged[:-1] if verdict.errors} == {}
     checked = {verdict.resource.type for verdict in judged[:-1] if verdict.operation}
-    assert len(checked) >= 12
+    assert len(checked) >= 13
 
 
 def test_types_without_a_definition_are_known(judged: list[Verdict]) -> None:

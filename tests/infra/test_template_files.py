@@ -147,5 +147,10 @@ def test_both_sizes_set_the_same_parameters_or_leave_the_default() -> None:
         assert values["environment"] == size
 
 
-def test_the_composed_template_is_far_below_azures_limit() -> None:
-    assert len(json.dumps(composed())) < 400_000
+def test_templates_keep_azures_limits(template: dict[str, Any]) -> None:
+    # https://learn.microsoft.com/azure/azure-resource-manager/templates/best-practices#template-limits
+    counts = {part: len(template.get(part, {})) for part in ("parameters", "variables", "outputs")}
+    assert counts["parameters"] <= 256
+    assert counts["variables"] <= 256
+    assert counts["outputs"] <= 64
+    assert len(json.dumps(composed())) < 4_000_000

@@ -46,7 +46,7 @@ def _with_module(resource: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     link = properties.pop("templateLink")
     if "relativePath" not in link:
         raise TemplateError(f"{folder}: {resource['name']} links to {link}; modules are linked by relativePath")
-    properties["expressionEvaluationOptions"] = {"scope": "inner"}
+    properties["expressionEvaluationOptions"] = {"scope": "Inner"}
     properties["template"] = _composed(folder / link["relativePath"])
     return {**resource, "properties": properties}
 

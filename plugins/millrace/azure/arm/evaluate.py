@@ -70,7 +70,7 @@ def _deploy_nested(one: Planned, names: Mapping[str, str], world: World) -> Depl
     if "template" not in properties:
         raise TemplateError("has no template inside; compose() puts linked modules in")
     if properties.get("expressionEvaluationOptions", {}).get("scope", "outer").lower() != "inner":
-        raise TemplateError("is evaluated in the outer scope; set expressionEvaluationOptions.scope to inner")
+        raise TemplateError("is evaluated in the outer scope; set expressionEvaluationOptions.scope to Inner")
     frame = one.frame.deploying(names)
     given: dict[str, Any] = {}
     for name, entry in properties.get("parameters", {}).items():

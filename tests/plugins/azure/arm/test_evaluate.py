@@ -32,7 +32,7 @@ def refused(complaint: str, *arguments: Any, **more: Any) -> None:
 def nested(name: str, template: dict[str, Any], parameters: Any = None, **more: Any) -> dict[str, Any]:
     properties = {
         "mode": "Incremental",
-        "expressionEvaluationOptions": {"scope": "inner"},
+        "expressionEvaluationOptions": {"scope": "Inner"},
         "template": {"resources": [], **template},
         "parameters": parameters or {},
     }
@@ -178,7 +178,7 @@ def test_a_module_that_is_not_composed_or_of_outer_scope_is_refused() -> None:
     refused("compose", [linked])
     outer = nested("n", {})
     outer["properties"]["expressionEvaluationOptions"] = {"scope": "outer"}
-    refused("set expressionEvaluationOptions.scope to inner", [outer])
+    refused("set expressionEvaluationOptions.scope to Inner", [outer])
 
 
 def test_compose_puts_a_linked_module_in(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_compose_puts_a_linked_module_in(tmp_path: Path) -> None:
     (one,) = compose(tmp_path / "main.json")["resources"]
     assert one["properties"] == {
         "mode": "Incremental",
-        "expressionEvaluationOptions": {"scope": "inner"},
+        "expressionEvaluationOptions": {"scope": "Inner"},
         "template": {"resources": []},
     }
 
