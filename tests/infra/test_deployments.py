@@ -207,6 +207,14 @@ def test_kafka_is_5_1_with_data_disks_tls_and_no_keys_and_its_size_is_the_files(
     assert "kafkaRestProperties" not in cluster(A, "KAFKA")
 
 
+def test_script_actions_run_on_head_nodes_and_workers_and_on_no_zookeeper() -> None:
+    scripts = {each["name"]: each.get("scriptActions") for each in cluster(B, "KAFKA")["computeProfile"]["roles"]}
+    (action,) = scripts["headnode"]
+    assert action["name"] == "advertise"
+    assert scripts["workernode"] == [action]
+    assert scripts["zookeepernode"] is None
+
+
 def test_sparks_workers_come_and_go_by_the_schedule() -> None:
     recurrence = role(cluster(A, "SPARK"), "workernode")["autoscale"]["recurrence"]
     assert recurrence["timeZone"] == "UTC"
