@@ -54,6 +54,10 @@ class Case:
         return parameter_file(self.size) | GIVEN | chosen | (optional if self.full else {})
 
 
+A = Case("hdinsight", "cluster", "dev", full=False)
+B = Case("databricks", "cluster", "prod", full=True)
+EVENT_HUBS = Case("databricks", "eventhubs", "dev", full=False)
+CLUSTERS = "Microsoft.HDInsight/clusters"
 CASES = [
     Case(layout, kafka, size, full)
     for layout in ("hdinsight", "databricks")
