@@ -12,6 +12,8 @@ VENV33 := .venv-spark33
 PYTHON33 ?= $(shell for candidate in python3.8 $$HOME/.pyenv/versions/3.8.*/bin/python python3.9 python3.10; do \
 	"$$candidate" -c '' 2>/dev/null && echo "$$candidate" && break; done)
 
+VENV_CHECKOV := .venv-checkov
+
 # The Python of this machine is used; uv is not to fetch another one.
 export UV_PYTHON_DOWNLOADS := never
 
@@ -37,7 +39,7 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 		find "$(DATA)" -mindepth 1 -maxdepth 1 $(if $(ALL),,! -name downloads) -exec rm -rf {} +; fi
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-test: lint test-spark33 ## Check and test everything (ARGS="..." is passed to pytest)
+test: lint test-spark33 $(VENV_CHECKOV)/.setup ## Check and test everything (ARGS="..." is passed to pytest)
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
@@ -60,6 +62,7 @@ lock: $(VENV)/bin/python ## Pin packages by version and hash (ARGS=--upgrade tak
 	@$(UV) pip compile $(COMPILE) $(ARGS) --output-file requirements.txt pyproject.toml
 	@$(UV) pip compile $(COMPILE) --group dev --constraint requirements.txt $(ARGS) --output-file requirements-dev.txt pyproject.toml
 	@$(UV) pip compile $(subst 3.11,3.8,$(subst --universal ,,$(COMPILE))) --group spark33 $(ARGS) --output-file requirements-spark33.txt
+	@$(UV) pip compile $(COMPILE) --group checkov $(ARGS) --output-file requirements-checkov.txt
 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 INSTALL_PINNED = $(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement
@@ -88,4 +91,11 @@ $(VENV33)/.setup: requirements-spark33.txt
 	@echo "Making $(VENV33) with $$($(PYTHON33) --version)"
 	@$(UV) venv --quiet --clear --python $(PYTHON33) $(VENV33)
 	@$(UV) pip install --quiet --python $(VENV33)/bin/python --require-hashes --requirement $<
+	@touch $@
+
+# checkov's pins and Airflow's do not go together: it has an environment of its own.
+$(VENV_CHECKOV)/.setup: requirements-checkov.txt | $(VENV)/bin/python
+	@echo "Making $(VENV_CHECKOV)"
+	@$(UV) venv --quiet --clear --python $(VENV)/bin/python $(VENV_CHECKOV)
+	@$(UV) pip install --quiet --python $(VENV_CHECKOV)/bin/python --require-hashes --requirement $<
 	@touch $@

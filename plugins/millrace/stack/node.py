@@ -1,4 +1,4 @@
-"""Azurite from its pinned npm packages, run by the Node that a PyPI package brings."""
+"""Pinned npm packages, Azurite first of all, run by the Node that a PyPI package brings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millrace.home import PROJECT_ROOT, Home
 from millrace.stack.file_lock import exclusive
 from millrace.stack.progress import progress
 
-__all__ = ["fetch_azurite", "node_binary"]
+__all__ = ["fetch_azurite", "fetch_packages", "node_binary"]
 
 _PINS = PROJECT_ROOT / "infra" / "local" / "azurite"
 _PIN_FILES = ("package.json", "package-lock.json", ".npmrc")
@@ -30,27 +30,32 @@ def node_binary() -> Path:
 
 
 def fetch_azurite(home: Home | None = None) -> Path:
-    """The script that starts Azurite's blob service, installed by `npm ci` when it is not here yet.
+    """The script that starts Azurite's blob service, installed when it is not here yet."""
+    return fetch_packages(_PINS, home) / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+def fetch_packages(pins: Path, home: Home | None = None) -> Path:
+    """The folder with the npm packages that the folder `pins` pins, installed by `npm ci` when they are not here yet.
 
     npm checks every package against the integrity hashes of package-lock.json and runs no install scripts.
     """
     downloads = (home or Home.current()).downloads
-    digest = hashlib.sha256(b"".join((_PINS / name).read_bytes() for name in _PIN_FILES)).hexdigest()[:16]
-    folder = downloads / f"azurite-{digest}"
+    digest = hashlib.sha256(b"".join((pins / name).read_bytes() for name in _PIN_FILES)).hexdigest()[:16]
+    folder = downloads / f"{pins.name}-{digest}"
     if not folder.exists():
-        with exclusive(downloads / "azurite.lock"):
+        with exclusive(downloads / f"{pins.name}.lock"):
             if not folder.exists():  # another process may have been quicker
-                _install(folder)
-    return folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+                _install(pins, folder)
+    return folder
 
 
-def _install(folder: Path) -> None:
+def _install(pins: Path, folder: Path) -> None:
     staging = folder.with_name(f".{folder.name}")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     for name in _PIN_FILES:
-        shutil.copy(_PINS / name, staging / name)
-    with progress("Installing Azurite"):
+        shutil.copy(pins / name, staging / name)
+    with progress(f"Installing {pins.name.capitalize()}"):
         _npm_ci(staging)
     staging.rename(folder)
 
@@ -65,7 +70,7 @@ def _npm_ci(folder: Path) -> None:
     )
     if done.returncode:
         raise MillraceError(
-            f"Azurite: `npm ci` in {folder} ended with code {done.returncode}; check the network and run it again. "
+            f"npm: `npm ci` in {folder} ended with code {done.returncode}; check the network and run it again. "
             f"It ended with:\n{_tail(done.stdout + done.stderr)}"
         )
 

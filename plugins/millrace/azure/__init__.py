@@ -1,0 +1,1 @@
+"""Azure: templates evaluated here, and (to come) deployed from Airflow."""

@@ -1,0 +1,97 @@
+"""A small Ambari with a memory: it keeps configurations by tag, moves a service through its states, and refuses
+what Ambari refuses (no X-Requested-By, a tag used twice, a configuration without all of its properties, no login)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+LOGIN = base64.b64encode(b"admin:a-password").decode()
+
+
+class Ambari:
+    """One cluster named `c` with Kafka. `starts` counts how often Kafka was started."""
+
+    def __init__(self, listeners: str = "PLAINTEXT://localhost:9092") -> None:
+        self.configs: dict[str, dict[str, dict[str, str]]] = {
+            "kafka-broker": {"t1": {"listeners": listeners, "num.io.threads": "8"}},
+            "kafka-env": {"t1": {"content": "export KAFKA_HOME=/usr/hdp/current/kafka-broker\n", "user": "kafka"}},
+        }
+        self.desired = {"kafka-broker": "t1", "kafka-env": "t1"}
+        self.state = "STARTED"
+        self.started_with = dict(self.desired)
+        self.starts = 0
+        self.requests: list[list[str]] = []
+        self.outcome = "COMPLETED"
+
+    def current(self, kind: str) -> dict[str, str]:
+        """The desired configuration of a kind."""
+        return self.configs[kind][self.desired[kind]]
+
+    def get(self, path: str, query: dict[str, list[str]]) -> Any:
+        if path == "":
+            return {"items": [{"Clusters": {"cluster_name": "c"}}]}
+        if path == "/c":
+            return {"Clusters": {"desired_configs": {kind: {"tag": tag} for kind, tag in self.desired.items()}}}
+        if path == "/c/configurations":
+            kind, tag = query["type"][0], query["tag"][0]
+            return {"items": [{"type": kind, "tag": tag, "properties": self.configs[kind][tag]}]}
+        if path == "/c/host_components":
+            return {"items": [{"HostRoles": {"host_name": "wn0"}}] if self.started_with != self.desired else []}
+        if path == "/c/services/KAFKA":
+            return {"ServiceInfo": {"service_name": "KAFKA", "state": self.state}}
+        states = self.requests[int(path.rpartition("/")[2])]
+        return {"Requests": {"request_status": states.pop(0) if len(states) > 1 else states[0]}}
+
+    def put(self, path: str, body: Any) -> tuple[int, Any]:
+        if path == "/c":
+            config = body["Clusters"]["desired_config"]
+            kind, tag, properties = config["type"], config["tag"], config["properties"]
+            if tag in self.configs[kind] or set(properties) != set(self.current(kind)):
+                return 400, {"message": "tag exists, or properties are missing"}
+            self.configs[kind][tag] = properties
+            self.desired[kind] = tag
+            return 200, None
+        wanted = body["Body"]["ServiceInfo"]["state"]
+        if wanted == self.state:
+            return 200, None
+        self.state = wanted
+        if wanted == "STARTED":
+            self.starts += 1
+            self.started_with = dict(self.desired)
+        self.requests.append(["PENDING", "IN_PROGRESS", self.outcome])
+        return 202, {"Requests": {"id": len(self.requests) - 1}}
+
+
+def serve(ambari: Ambari) -> ThreadingHTTPServer:
+    """Serves `ambari` on loopback, in a thread, until its shutdown()."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            self._answer(200, ambari.get(url.path.removeprefix("/api/v1/clusters"), parse_qs(url.query)))
+
+        def do_PUT(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if "X-Requested-By" not in self.headers:
+                self._answer(400, {"message": "CSRF protection is turned on. X-Requested-By HTTP header is required."})
+            else:
+                self._answer(*ambari.put(urlsplit(self.path).path.removeprefix("/api/v1/clusters"), body))
+
+        def _answer(self, code: int, body: Any) -> None:
+            code = code if self.headers.get("Authorization") == f"Basic {LOGIN}" else 403
+            self.send_response(code)
+            self.end_headers()
+            if body is not None:
+                self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server

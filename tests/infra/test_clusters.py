@@ -1,0 +1,68 @@
+"""The HDInsight clusters that each layout brings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from millrace.azure.arm import evaluate
+from tests.infra.deployments import CASES, CLUSTERS, SCOPE, A, B, Case, composed, deployed, of_type
+
+
+def cluster(case: Case, kind: str) -> dict[str, Any]:
+    found = (one.body["properties"] for one in of_type(case, CLUSTERS))
+    return next(body for body in found if body["clusterDefinition"]["kind"] == kind)
+
+
+def role(properties: dict[str, Any], name: str) -> dict[str, Any]:
+    roles = properties["computeProfile"]["roles"]
+    return next(each for each in roles if each["name"] == name)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_clusters_of_a_network_differ_in_the_first_six_characters_of_their_names(case: Case) -> None:
+    names = [one.name[:6] for one in of_type(case, CLUSTERS)]
+    assert len(names) == len(set(names))
+
+
+def test_kafka_is_5_1_with_data_disks_tls_and_no_keys_and_its_size_is_the_files() -> None:
+    kafka = cluster(B, "KAFKA")
+    assert (kafka["clusterVersion"], kafka["minSupportedTlsVersion"]) == ("5.1", "1.2")
+    assert role(kafka, "workernode")["dataDisksGroups"] == [{"disksPerNode": 2}]
+    assert role(kafka, "workernode")["targetInstanceCount"] == 4
+    (account,) = kafka["storageProfile"]["storageaccounts"]
+    assert "key" not in account
+    assert account["msiResourceId"].endswith("/userAssignedIdentities/mr-prod-clusters")
+    assert [each["name"] for each in kafka["computeProfile"]["roles"]][-1] == "kafkamanagementnode"
+    assert kafka["kafkaRestProperties"]["clientGroupInfo"]["groupName"] == "kafka-rest"
+    assert "kafkamanagementnode" not in str(cluster(A, "KAFKA"))
+    assert "kafkaRestProperties" not in cluster(A, "KAFKA")
+
+
+def test_script_actions_run_on_head_nodes_and_workers_and_on_no_zookeeper() -> None:
+    scripts = {each["name"]: each.get("scriptActions") for each in cluster(B, "KAFKA")["computeProfile"]["roles"]}
+    (action,) = scripts["headnode"]
+    assert action["name"] == "advertise"
+    assert scripts["workernode"] == [action]
+    assert scripts["zookeepernode"] is None
+
+
+def test_sparks_workers_come_and_go_by_the_schedule() -> None:
+    recurrence = role(cluster(A, "SPARK"), "workernode")["autoscale"]["recurrence"]
+    assert recurrence["timeZone"] == "UTC"
+    turns = [
+        (turn["timeAndCapacity"]["time"], turn["timeAndCapacity"]["maxInstanceCount"])
+        for turn in recurrence["schedule"]
+    ]
+    assert turns == [("07:00", 2), ("19:00", 1)]
+    steady = evaluate(composed(), A.parameters() | {"sparkSchedule": []}, SCOPE)
+    (spark,) = (one for one in steady.everything() if one.name.startswith("spark-"))
+    assert "autoscale" not in json.dumps(spark.body)
+
+
+def test_a_cluster_that_exists_can_be_left_alone() -> None:
+    rest = evaluate(composed(), A.parameters() | {"deployKafka": False, "deploySpark": False}, SCOPE)
+    assert not [one for one in rest.everything() if one.type == CLUSTERS]
+    assert rest.outputs["sparkGateway"] == deployed(A).outputs["sparkGateway"]

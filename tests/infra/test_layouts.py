@@ -1,0 +1,93 @@
+"""What each layout becomes: expected values are written down here, not taken from the templates."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from millrace.azure.arm import evaluate
+from tests.infra.deployments import (
+    CASES,
+    CLUSTERS,
+    EVENT_HUBS,
+    PASSWORD,
+    SCOPE,
+    A,
+    B,
+    Case,
+    composed,
+    deployed,
+    of_type,
+    resources,
+)
+
+GROUP = "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/mr-dev"
+
+
+def test_layout_a_is_two_clusters_in_one_network() -> None:
+    kinds = [one.body["properties"]["clusterDefinition"]["kind"] for one in of_type(A, CLUSTERS)]
+    assert sorted(kinds) == ["KAFKA", "SPARK"]
+    assert [one.name for one in of_type(A, "Microsoft.Network/virtualNetworks")] == ["mr-dev-clusters"]
+    assert not [one for one in resources(A) if one.type.startswith(("Microsoft.Databricks", "Microsoft.EventHub"))]
+
+
+def test_layout_b_is_kafka_and_a_premium_workspace_in_networks_peered_both_ways() -> None:
+    assert [one.body["sku"] for one in of_type(B, "Microsoft.Databricks/workspaces")] == [{"name": "premium"}]
+    peerings = {
+        one.name: one.body["properties"]["remoteVirtualNetwork"]["id"].rpartition("/")[2]
+        for one in of_type(B, "Microsoft.Network/virtualNetworks/virtualNetworkPeerings")
+    }
+    assert peerings == {
+        "mr-prod-clusters/to-mr-prod-databricks": "mr-prod-databricks",
+        "mr-prod-databricks/to-mr-prod-clusters": "mr-prod-clusters",
+    }
+    assert len(deployed(B).outputs["peerings"]) == 2
+
+
+def test_event_hubs_take_the_place_of_the_cluster_and_its_network() -> None:
+    assert of_type(EVENT_HUBS, CLUSTERS) == []
+    assert [one.name for one in of_type(EVENT_HUBS, "Microsoft.Network/virtualNetworks")] == ["mr-dev-databricks"]
+    topics = of_type(EVENT_HUBS, "Microsoft.EventHub/namespaces/eventhubs")
+    assert [one.body["properties"]["partitionCount"] for one in topics] == [4]
+    assert deployed(EVENT_HUBS).outputs["eventHubs"].endswith(".servicebus.windows.net:9093")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_everything_lies_in_the_group_bears_the_tag_and_is_evaluated_to_the_end(case: Case) -> None:
+    for one in resources(case):
+        assert f"/resourceGroups/mr-{case.size}" in one.id
+        assert one.body.get("tags", {"millrace-environment": case.size})["millrace-environment"] == case.size
+        assert one.body.get("location", "northeurope") in ("northeurope", "global")
+        assert "[parameters(" not in json.dumps(one.body)
+        assert "[variables(" not in json.dumps(one.body)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_resource_comes_after_what_it_depends_on(case: Case) -> None:
+    seen: set[str] = set()
+    for one in [*deployed(case).resources]:
+        assert set(one.depends_on) <= seen
+        seen.add(one.id)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_password_goes_to_gateways_and_the_vault_alone_and_outputs_hold_no_secret(case: Case) -> None:
+    holders = {one.type for one in resources(case) if PASSWORD in json.dumps(one.body)}
+    assert holders <= {CLUSTERS, "Microsoft.KeyVault/vaults/secrets"}
+    outputs = json.dumps(deployed(case).outputs, default=str)
+    assert PASSWORD not in outputs
+    assert "list" not in outputs
+
+
+def test_evaluating_twice_gives_the_same_names_and_bodies() -> None:
+    again = evaluate(composed(), B.parameters(), SCOPE)
+    assert [(one.id, one.body) for one in again.everything()] == [(one.id, one.body) for one in resources(B)]
+
+
+def test_outputs_are_what_jobs_need() -> None:
+    outputs = deployed(A).outputs
+    assert outputs["lake"] == f"abfss://lake@{outputs['storageAccount']}.dfs.core.windows.net/millrace"
+    assert outputs["sparkGateway"].startswith("https://spark-mr-dev-")
+    assert outputs["kafkaGateway"].endswith(".azurehdinsight.net")
+    assert outputs["logWorkspaceId"] == f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/mr-dev"

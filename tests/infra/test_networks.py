@@ -1,0 +1,52 @@
+"""Who reaches what: security groups, subnets, broker names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millrace.azure.arm import evaluate
+from tests.infra.deployments import CASES, SCOPE, A, B, Case, composed, of_type
+
+
+def rules(case: Case, group: str) -> dict[str, dict[str, Any]]:
+    found = next(one for one in of_type(case, "Microsoft.Network/networkSecurityGroups") if one.name == group)
+    return {each["name"]: each["properties"] for each in found.body["properties"]["securityRules"]}
+
+
+def test_brokers_take_connections_from_spark_alone_and_management_on_443_alone() -> None:
+    found = rules(A, "mr-dev-clusters-kafka")
+    assert found["brokers"]["sourceAddressPrefixes"] == ["10.60.1.0/24"]
+    assert found["brokers"]["destinationAddressPrefix"] == "10.60.0.0/24"
+    assert found["brokers"]["destinationPortRanges"] == ["9092", "9093"]
+    management = found["hdinsight-management"]
+    assert (management["sourceAddressPrefix"], management["destinationPortRange"]) == ("HDInsight", "443")
+    assert found["gateway-clients"]["sourceAddressPrefixes"] == ["203.0.113.7/32"]
+    denied = found["nothing-else"]
+    assert (denied["access"], denied["sourceAddressPrefix"], denied["priority"]) == ("Deny", "*", 4096)
+
+
+def test_brokers_of_layout_b_take_connections_from_the_peered_network_too() -> None:
+    assert rules(B, "mr-prod-clusters-kafka")["brokers"]["sourceAddressPrefixes"] == ["10.60.1.0/24", "10.60.16.0/20"]
+
+
+def test_without_clients_no_rule_lets_anybody_in() -> None:
+    alone = evaluate(composed(), A.parameters() | {"clients": []}, SCOPE)
+    groups = [one for one in alone.everything() if one.type == "Microsoft.Network/networkSecurityGroups"]
+    names = {rule["name"] for group in groups for rule in group.body["properties"]["securityRules"]}
+    assert len(groups) == 2
+    assert "gateway-clients" not in names
+
+
+def test_every_subnet_has_a_security_group_and_the_nat_gateway() -> None:
+    networks = [one for case in CASES for one in of_type(case, "Microsoft.Network/virtualNetworks")]
+    for subnet in [each for one in networks for each in one.body["properties"]["subnets"]]:
+        assert subnet["properties"]["networkSecurityGroup"]["id"]
+        assert subnet["properties"]["natGateway"]["id"]
+        assert subnet["properties"]["defaultOutboundAccess"] is False
+
+
+def test_broker_names_resolve_in_the_peered_network() -> None:
+    records = of_type(B, "Microsoft.Network/privateDnsZones/A")
+    assert [one.name for one in records] == [f"abcdefgh.ax.internal.cloudapp.net/wn{n}-kafka" for n in range(3)]
+    (link,) = of_type(B, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")
+    assert link.body["properties"]["virtualNetwork"]["id"].endswith("/virtualNetworks/mr-prod-databricks")

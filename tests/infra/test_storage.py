@@ -1,0 +1,72 @@
+"""The lake's account: what grows cold, who may read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from millrace.azure.arm import Resource, evaluate
+from tests.infra.deployments import SCOPE, A, B, Case, composed, of_type
+
+
+def lifecycle(case: Case) -> tuple[str, dict[str, Any]]:
+    (policy,) = of_type(case, "Microsoft.Storage/storageAccounts/managementPolicies")
+    (rule,) = policy.body["properties"]["policy"]["rules"]
+    (prefix,) = rule["definition"]["filters"]["prefixMatch"]
+    return prefix, rule["definition"]["actions"]["baseBlob"]
+
+
+def test_the_raw_archive_grows_cold_but_not_its_delta_log_nor_its_dead_letters() -> None:
+    prefix, actions = lifecycle(B)
+    assert actions == {
+        "tierToCool": {"daysAfterModificationGreaterThan": 30},
+        "tierToArchive": {"daysAfterModificationGreaterThan": 730},
+    }
+    table = "lake/millrace/raw/stock_ticks"
+    assert f"{table}/event_date=2026-11-20/part-00000.parquet".startswith(prefix)
+    for kept in ("_delta_log/00000000000000000000.json", "event_date=__HIVE_DEFAULT_PARTITION__/part-0.parquet"):
+        assert not f"{table}/{kept}".startswith(prefix)
+
+
+def test_the_archive_tier_is_left_out_where_never_or_where_the_redundancy_has_none() -> None:
+    assert set(lifecycle(A)[1]) == {"tierToCool"}
+    zoned = evaluate(composed(), B.parameters() | {"storageSku": "Standard_ZRS"}, SCOPE)
+    (policy,) = (one for one in zoned.everything() if one.type.endswith("/managementPolicies"))
+    assert "tierToArchive" not in json.dumps(policy.body)
+
+
+def test_the_storage_account_takes_no_keys_no_strangers_and_no_old_tls() -> None:
+    (account,) = of_type(A, "Microsoft.Storage/storageAccounts")
+    properties = account.body["properties"]
+    expected = {
+        "allowBlobPublicAccess": False,
+        "allowSharedKeyAccess": False,
+        "isHnsEnabled": True,
+        "minimumTlsVersion": "TLS1_2",
+        "supportsHttpsTrafficOnly": True,
+    }
+    assert {key: properties[key] for key in expected} == expected
+    assert properties["networkAcls"]["defaultAction"] == "Deny"
+    assert [rule["id"].rpartition("/")[2] for rule in properties["networkAcls"]["virtualNetworkRules"]] == [
+        "kafka",
+        "spark",
+        "query",
+    ]
+    assert account.body["kind"] == "StorageV2"
+
+
+def test_identities_get_roles_on_the_account_and_nothing_wider() -> None:
+    grants = {(one.id.partition("/providers/")[2].split("/")[1], role_of(one)) for one in assignments(B)}
+    assert grants == {
+        ("storageAccounts", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),  # Storage Blob Data Owner: the clusters
+        ("storageAccounts", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),  # ... Contributor: Databricks, Airflow, Synapse
+        ("vaults", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"),  # Key Vault Secrets Officer: Airflow
+    }
+
+
+def assignments(case: Case) -> list[Resource]:
+    return of_type(case, "Microsoft.Authorization/roleAssignments")
+
+
+def role_of(assignment: Resource) -> str:
+    return str(assignment.body["properties"]["roleDefinitionId"]).rpartition("/")[2]
