@@ -91,7 +91,9 @@ class LayerRuns:
             at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
             acknowledged.append(Sent(message.value(), at, message.partition(), message.offset()))
 
-        producer = Producer({"bootstrap.servers": self._kafka, "enable.idempotence": True})
+        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
+        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000}
+        producer = Producer(settings)
         for arrival in arrivals:
             timestamp = int(arrival.timestamp.timestamp() * 1000)
             producer.produce(
