@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from jobs.decode import decode
 from jobs.kafka import read_stream
 from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.lake_files import LakeFiles
+from jobs.manifest import archive_facts, check_restart, write_manifest
 from jobs.tables import ensure_table
 from jobs.topic import Topic
 
@@ -47,15 +49,23 @@ def event_date(topic: Topic) -> Column:
 
 
 def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str, trigger: timedelta) -> StreamingQuery:
-    """Starts (or resumes) the archive query. Delta's sink writes each micro-batch once, by its checkpoint's id."""
+    """Starts (or resumes) the archive query. Delta's sink writes each micro-batch once, by its checkpoint's id.
+
+    Raises UsageError when its checkpoint does not fit: see `jobs.manifest`.
+    """
     records = read_stream(spark, topic, bootstrap, {"startingOffsets": "earliest"})
     rows = to_raw(records, topic)
     ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"])
     query = archive_query(topic.name)
+    files, checkpoint = LakeFiles(spark), lake.checkpoint(query, RAW_VERSION)
+    if files.exists(f"{checkpoint}/metadata"):
+        check_restart(files, checkpoint, archive_facts(topic))
+    else:
+        write_manifest(files, checkpoint, archive_facts(topic))
     return (
         rows.writeStream.format("delta")
         .queryName(query)
-        .option("checkpointLocation", lake.checkpoint(query, RAW_VERSION))
+        .option("checkpointLocation", checkpoint)
         .partitionBy("event_date")
         .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
         .start(lake.raw(topic.name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import List, Optional
 
 from jobs.archive import start_archive
@@ -22,7 +22,7 @@ from jobs.redecode import redecode
 from jobs.reprocess import reprocess
 from jobs.session import start_session, stop_session
 from jobs.speed import start_speed
-from jobs.stream import run_stream
+from jobs.stream import is_stop_requested, run_stream
 from jobs.topics import find_topic
 
 
@@ -63,13 +63,18 @@ def run_speed(options: argparse.Namespace) -> None:
     spark = start_session(query)
     lake = Lake(options.lake)
     trigger = timedelta(seconds=options.trigger_s)
+    files, since = LakeFiles(spark), datetime.now(timezone.utc)
+
+    def is_stopping() -> bool:
+        return is_stop_requested(files, lake.stop_request(query), options.owner, since)
+
     run_stream(
         spark,
         query,
         options.version,
         options.owner,
         lake,
-        lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger),
+        lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger, is_stopping),
     )
 
 

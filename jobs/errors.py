@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DeclarationError", "LockHeldError", "MillraceError", "UsageError"]
+__all__ = ["DeclarationError", "LockHeldError", "MillraceError", "StopRequestedError", "UsageError"]
 
 
 class MillraceError(Exception):
@@ -22,3 +22,7 @@ class UsageError(MillraceError):
 
 class LockHeldError(MillraceError):
     """Another driver runs this query."""
+
+
+class StopRequestedError(MillraceError):
+    """A driver was asked to stop before its query ran; a later start goes on."""

@@ -11,7 +11,7 @@ from py4j.protocol import Py4JJavaError
 from jobs.errors import LockHeldError
 from jobs.lock import HEARTBEAT, QueryLock
 
-__all__ = ["held"]
+__all__ = ["held", "kept_alive"]
 
 
 @contextmanager
@@ -22,6 +22,16 @@ def held(lock: QueryLock) -> Iterator[None]:
     block writes must be exact without the lock, as everywhere.
     """
     lock.acquire()
+    try:
+        with kept_alive(lock):
+            yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def kept_alive(lock: QueryLock) -> Iterator[None]:
+    """Renews a lock that is held, from a thread, for the block."""
     is_done = threading.Event()
     heart = threading.Thread(target=_beat, args=(lock, is_done), name="heartbeat", daemon=True)
     heart.start()
@@ -30,7 +40,6 @@ def held(lock: QueryLock) -> Iterator[None]:
     finally:
         is_done.set()
         heart.join()
-        lock.release()
 
 
 def _beat(lock: QueryLock, is_done: threading.Event) -> None:

@@ -104,6 +104,11 @@ class LakeFiles:
         path = self._path(uri)
         self._system(path).delete(path, False)
 
+    def delete_folder(self, uri: str) -> None:
+        """Deletes a folder and what it holds, if it exists."""
+        path = self._path(uri)
+        self._system(path).delete(path, True)
+
     def _read_again(self, read: Callable[[], str]) -> Optional[str]:
         give_up_at = time.monotonic() + READ_WITHIN_S
         while True:

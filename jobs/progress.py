@@ -16,7 +16,7 @@ from jobs.lake_files import LakeFiles
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["ProgressJournal", "journal_line"]
+__all__ = ["ProgressJournal", "bootstrap_line", "journal_line"]
 
 _LAST_LINES_BYTES = 256 * 1024
 
@@ -56,6 +56,10 @@ class ProgressJournal:
                 self._last_batch = int(progress["batchId"])
                 self._last_watermark = _watermark(progress)
         self._append(new)
+
+    def add(self, line: Dict[str, Any]) -> None:
+        """Appends one line: see `bootstrap_line`."""
+        self._append([line])
 
     def _append(self, lines: List[Dict[str, Any]]) -> None:
         by_date: Dict[str, List[str]] = {}
@@ -104,6 +108,27 @@ class ProgressJournal:
             "late_rows": None,
             "duration_ms": None,
         }
+
+
+def bootstrap_line(checkpoint: Checkpoint, last_batch: int, ended_at: datetime) -> Dict[str, Any]:
+    """All that was read from the raw archive before Kafka, up to that micro-batch: see `jobs.bootstrap`.
+
+    It was read in the order of event time, so no event was late. Until there is this line, nothing counts as read.
+    """
+    planned = checkpoint.planned(last_batch)
+    return {
+        "batch_id": last_batch,
+        "query_id": checkpoint.query_id(),
+        "timestamp": _text(ended_at),
+        "rows": None,
+        "start_offsets": checkpoint.first_offsets(),
+        "end_offsets": planned.end_offsets if planned else None,
+        "latest_offsets": None,
+        "watermark": _text(planned.watermark) if planned and planned.watermark else None,
+        "late_watermark": None,
+        "late_rows": 0,
+        "duration_ms": None,
+    }
 
 
 def journal_line(progress: Dict[str, Any], late_watermark: Optional[str]) -> Dict[str, Any]:

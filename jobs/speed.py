@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Callable
 
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from jobs.bootstrap import Bootstrap
 from jobs.checkpoint import Checkpoint
 from jobs.decode import decode
 from jobs.errors import UsageError
-from jobs.interval import Interval
 from jobs.kafka import read_stream
 from jobs.lake import Lake, speed_query
 from jobs.lake_files import LakeFiles
 from jobs.layers import interval_of, transform_events
+from jobs.manifest import check_restart, speed_facts, write_manifest
 from jobs.pipeline import Pipeline
+from jobs.progress import ProgressJournal
+from jobs.starting import Start, find_start
 from jobs.tables import ensure_table, read_table
 from jobs.update_log import UpdateLog
 
@@ -27,34 +30,62 @@ __all__ = ["newest_rows", "start_speed"]
 
 
 def start_speed(
-    spark: SparkSession, pipeline: Pipeline, version: str, lake: Lake, bootstrap: str, trigger: timedelta
+    spark: SparkSession,
+    pipeline: Pipeline,
+    version: str,
+    lake: Lake,
+    bootstrap: str,
+    trigger: timedelta,
+    is_stopping: Callable[[], bool] = lambda: False,
 ) -> StreamingQuery:
     """Starts (or resumes) the speed query of a pipeline's version.
 
-    Raises UsageError when the version's checkpoint is gone but its rows are there: new rows could not be told from
-    replayed ones.
+    Where Kafka no longer holds all that a new version begins with, the raw archive is read first, which takes its time:
+    see `jobs.bootstrap`. Raises StopRequestedError when `is_stopping` says so meanwhile, and UsageError when the
+    version's checkpoint does not fit, or is gone while its rows are there: new rows could not be told from replayed
+    ones.
     """
     files = LakeFiles(spark)
     query = speed_query(pipeline.name)
     checkpoint = lake.checkpoint(query, version)
     uri = lake.speed(pipeline.name)
+    journal = ProgressJournal(files, lake, query, Checkpoint(files, checkpoint))
+    earlier = Bootstrap(spark, pipeline, lake, checkpoint, journal)
+    earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")
-    starting = {} if resumes else _starting(spark, files, lake, pipeline)
-    records = read_stream(spark, pipeline.topic, bootstrap, starting)
-    rows = transform_events(decode(records, pipeline.topic), pipeline)
-    log = rows.withColumn("_interval", interval_of(pipeline)).withColumn("_batch_id", F.lit(0).cast("long"))
-    if not resumes and files.is_table(uri):
-        _check_unused(spark, checkpoint, uri, version)
+    begins = not resumes and not earlier.is_under_way
+    start = find_start(spark, pipeline, lake, bootstrap, f"{checkpoint}/probe") if begins else Start({})
+    records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
+    log = _log(records, pipeline)
+    facts = speed_facts(spark, pipeline, log)
+    if resumes:
+        check_restart(files, checkpoint, facts)
+    else:
+        _check_unused(spark, files, checkpoint, uri, version)
+        write_manifest(files, checkpoint, facts)
     ensure_table(spark, log.withColumn("_version", F.lit(version)).schema, uri, ["_interval"])
 
-    return (
-        log.writeStream.queryName(query)
-        .outputMode("update")
-        .option("checkpointLocation", checkpoint)
-        .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
-        .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)
-        .start()
-    )
+    def start_query(decoded: DataFrame) -> StreamingQuery:
+        return (
+            _log(decoded, pipeline)
+            .writeStream.queryName(query)
+            .outputMode("update")
+            .option("checkpointLocation", checkpoint)
+            .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
+            .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)
+            .start()
+        )
+
+    earlier.plan(start)
+    if earlier.is_under_way:
+        earlier.run(start_query, is_stopping)
+    return start_query(records)
+
+
+def _log(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
+    """The transformation's rows with the columns of the log of updates, less its version."""
+    rows = transform_events(decoded, pipeline)
+    return rows.withColumn("_interval", interval_of(pipeline)).withColumn("_batch_id", F.lit(0).cast("long"))
 
 
 def newest_rows(log: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -64,27 +95,14 @@ def newest_rows(log: DataFrame, pipeline: Pipeline) -> DataFrame:
     return log.withColumn("_newest", F.row_number().over(by_key)).where("_newest = 1").select(*columns)
 
 
-def _starting(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline) -> Dict[str, str]:
-    """Without a checkpoint, from the first unpublished interval on; from the earliest record when none is published."""
-    if not files.is_table(lake.published):
-        return {"startingOffsets": "earliest"}
-    mine = read_table(spark, lake.published).where(F.col("pipeline") == pipeline.name)
-    published = {row["_interval"] for row in mine.select("_interval").collect()}
-    if not published:
-        return {"startingOffsets": "earliest"}
-    interval = Interval.parse(min(published), pipeline.interval)
-    while interval.id in published:
-        interval = interval.following()
-    # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
-    since = interval.start - pipeline.topic.max_ahead
-    return {
-        "startingTimestamp": str(int(since.timestamp() * 1000)),
-        "startingOffsetsByTimestampStrategy": "latest",
-    }
-
-
-def _check_unused(spark: SparkSession, checkpoint: str, uri: str, version: str) -> None:
-    if read_table(spark, uri).where(F.col("_version") == version).limit(1).count():
+def _check_unused(spark: SparkSession, files: LakeFiles, checkpoint: str, uri: str, version: str) -> None:
+    left = [name for name in ("offsets", "commits") if files.names(f"{checkpoint}/{name}")]
+    if left:
+        raise UsageError(
+            f"checkpoint {checkpoint} has {' and '.join(left)}, but no metadata, which names the query; restore the"
+            " whole folder from a copy, or raise the pipeline's `revision` to start a new version"
+        )
+    if files.is_table(uri) and read_table(spark, uri).where(F.col("_version") == version).limit(1).count():
         raise UsageError(
             f"checkpoint {checkpoint} is gone, but {uri} holds rows of version {version}: a new checkpoint counts"
             " micro-batches from 0 again and its rows would be hidden by the old ones; put the checkpoint back, or"

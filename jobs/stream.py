@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Callable
 from pyspark.sql import SparkSession
 
 from jobs.checkpoint import Checkpoint
+from jobs.errors import StopRequestedError
+from jobs.heartbeat import kept_alive
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.lock import HEARTBEAT, QueryLock
@@ -18,7 +20,7 @@ from jobs.progress import ProgressJournal
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["run_stream"]
+__all__ = ["is_stop_requested", "run_stream"]
 
 _GRACE = timedelta(seconds=60)
 
@@ -38,21 +40,25 @@ def run_stream(
     try:
         journal = ProgressJournal(files, lake, query, Checkpoint(files, lake.checkpoint(query, version)))
         journal.recover()
-        running = start()
+        with kept_alive(lock):  # a bootstrap may come first
+            running = start()
         print(f"millrace: query {query} runs: id {running.id}", flush=True)
         while not running.awaitTermination(1):
             if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
                 lock.renew()
                 journal.write(running)
-            if _is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
+            if is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
                 _stop(running)
                 break
         journal.write(running)
+    except StopRequestedError as stopped:
+        print(f"millrace: stopped on request: {stopped}", flush=True)
     finally:
         lock.release()
 
 
-def _is_stop_requested(files: LakeFiles, uri: str, owner: str, since: datetime) -> bool:
+def is_stop_requested(files: LakeFiles, uri: str, owner: str, since: datetime) -> bool:
+    """Whether this owner's driver, or since then any driver of the query, is asked to stop."""
     text = files.read(uri)
     if not text:
         return False

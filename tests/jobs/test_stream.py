@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jobs.errors import LockHeldError
+from jobs.errors import LockHeldError, StopRequestedError
 from jobs.journal import whole_lines
 from jobs.lake_files import LakeFiles
 from jobs.stream import run_stream
@@ -123,3 +123,20 @@ def test_a_driver_that_lost_its_lock_stops(drive, files, local_lake):
     assert time.monotonic() - started < 30
     assert isinstance(driver.error, LockHeldError)
     assert json.loads(files.read(local_lake.lock(QUERY)))["owner"] == "thief"
+
+
+def test_a_long_start_keeps_the_lock_and_may_be_stopped(spark, local_lake, files):
+    """A bootstrap from the raw archive comes before the query."""
+
+    def start():
+        def beat():
+            return json.loads(files.read(local_lake.lock(QUERY)))["heartbeat_at"]
+
+        first, deadline = beat(), time.monotonic() + 60
+        while beat() == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        raise StopRequestedError("the next start goes on")
+
+    run_stream(spark, QUERY, "v1", "mine", local_lake, start)
+    assert files.read(local_lake.lock(QUERY)) is None

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.archive import start_archive
 from jobs.checkpoint import Checkpoint
@@ -59,7 +60,7 @@ class LayerRuns:
         files, query = LakeFiles(self._spark), speed_query(self.pipeline.name)
         journal = ProgressJournal(files, self.lake, query, Checkpoint(files, self.lake.checkpoint(query, version)))
         journal.recover()
-        speed = start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN)
+        speed = self.start(version)
         sent: list[Sent] = []
         try:
             for batch in batches:
@@ -71,6 +72,10 @@ class LayerRuns:
         if journaled:
             journal.write(speed)
         return sent
+
+    def start(self, version: str = VERSION, **options: Any) -> StreamingQuery:
+        """Starts the speed query, to be stopped by the caller; `options` as in `start_speed`."""
+        return start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN, **options)
 
     def produce(self, arrivals: Iterable[Arrival]) -> list[Sent]:
         """Sends records to their partitions, in this order; what Kafka acknowledged."""

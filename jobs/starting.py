@@ -1,0 +1,156 @@
+"""Where a new version's speed query begins: at the first unpublished interval, in Kafka or in the raw archive."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Dict, Optional, Tuple
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.checkpoint import Checkpoint, of_topic
+from jobs.errors import UsageError
+from jobs.interval import Interval
+from jobs.kafka import read_stream
+from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.lake_files import LakeFiles
+from jobs.pipeline import Pipeline
+from jobs.tables import read_table
+from jobs.topic import Topic
+
+__all__ = ["Archived", "Start", "find_start"]
+
+
+@dataclass(frozen=True)
+class Archived:
+    """What Kafka no longer holds: of `raw_version` of the raw archive, in each partition the offsets [began, until)."""
+
+    raw_version: int
+    began: Dict[int, int]
+    until: Dict[int, int]
+
+
+@dataclass(frozen=True)
+class Start:
+    """`options` for reading Kafka. With `archived`, that comes first, and `kafka` is where Kafka goes on after it."""
+
+    options: Dict[str, str]
+    archived: Optional[Archived] = None
+    kafka: Optional[Dict[int, int]] = None
+
+
+def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: str, probe: str) -> Start:
+    """Where a version without a checkpoint begins. `probe`: a folder on the lake for the while.
+
+    That is with the first record whose Kafka timestamp lies in the first unpublished interval, or before it by no more
+    than an event may be ahead of its Kafka timestamp; with the earliest where nothing is published. Raises UsageError
+    where the archive has partitions that Kafka has not.
+    """
+    files, topic = LakeFiles(spark), pipeline.topic
+    since = _since(spark, files, lake, pipeline)
+    options = _options(since)
+    archived = _archived(spark, files, lake, topic, since)
+    if archived is None:
+        return Start(options)
+    held = _held(spark, topic, bootstrap, options, probe)
+    unknown = sorted(set(archived.began) - set(held))
+    if unknown:
+        raise UsageError(
+            f"topic {topic.name!r}: the raw archive has records of partition {unknown[0]}, which Kafka has not; the"
+            " topic was made anew with fewer partitions: add partitions"
+        )
+    if all(held[partition] <= first for partition, first in archived.began.items()):
+        # Said in offsets: what retention deletes from now on is missed with an error, not silently.
+        return Start({"startingOffsets": json.dumps({topic.name: held})})
+    kafka = {
+        partition: archived.until[partition] if partition in archived.began else first
+        for partition, first in held.items()
+    }
+    return Start({"startingOffsets": json.dumps({topic.name: kafka})}, archived, kafka)
+
+
+def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline) -> Optional[datetime]:
+    """From which Kafka timestamp on; None: from the earliest record, for nothing is published."""
+    if not files.is_table(lake.published):
+        return None
+    mine = read_table(spark, lake.published).where(F.col("pipeline") == pipeline.name)
+    published = {row["_interval"] for row in mine.select("_interval").distinct().collect()}
+    if not published:
+        return None
+    interval = Interval.parse(min(published), pipeline.interval)
+    while interval.id in published:
+        interval = interval.following()
+    # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
+    return interval.start - pipeline.topic.max_ahead
+
+
+def _options(since: Optional[datetime]) -> Dict[str, str]:
+    if since is None:
+        return {"startingOffsets": "earliest"}
+    return {
+        "startingTimestamp": str(int(since.timestamp() * 1000)),
+        "startingOffsetsByTimestampStrategy": "latest",
+    }
+
+
+def _archived(
+    spark: SparkSession, files: LakeFiles, lake: Lake, topic: Topic, since: Optional[datetime]
+) -> Optional[Archived]:
+    """What the archive holds from then on; None where it holds nothing."""
+    uri = lake.raw(topic.name)
+    if not files.is_table(uri):
+        return None
+    raw_version, until = _coverage(spark, files, lake, topic)
+    raw = read_table(spark, uri, raw_version)
+    later = raw if since is None else raw.where(F.col("timestamp") >= F.lit(since))
+    began = _by_partition(later, F.min("offset"))
+    if not began:
+        return None
+    until = until or {partition: last + 1 for partition, last in _by_partition(raw, F.max("offset")).items()}
+    return Archived(raw_version, began, until)
+
+
+def _coverage(spark: SparkSession, files: LakeFiles, lake: Lake, topic: Topic) -> Tuple[int, Dict[int, int]]:
+    """The raw table's newest version, and below which offsets it is whole: from the archive's own commits (decision 2).
+
+    No offsets where neither the table nor the archive's checkpoint remembers.
+    """
+    checkpoint = Checkpoint(files, lake.checkpoint(archive_query(topic.name), RAW_VERSION))
+    commits = spark.sql(f"DESCRIBE HISTORY delta.`{lake.raw(topic.name)}`")
+    # In ANSI mode Spark 3.3 fails on a key that a map lacks.
+    query, batch = (F.expr(f"try_element_at(operationParameters, '{name}')") for name in ("queryId", "epochId"))
+    mine = F.when(query == F.lit(checkpoint.query_id()), batch.cast("long"))
+    raw_version, newest = commits.agg(F.max("version"), F.max(mine)).collect()[0]
+    planned = None if newest is None else checkpoint.planned(newest)
+    return raw_version, of_topic(planned.end_offsets, topic.name) if planned else {}
+
+
+def _by_partition(raw: DataFrame, offset: Any) -> Dict[int, int]:
+    return {row[0]: row[1] for row in raw.groupBy("partition").agg(offset).collect()}
+
+
+def _held(spark: SparkSession, topic: Topic, bootstrap: str, options: Dict[str, str], probe: str) -> Dict[int, int]:
+    """Per partition the first offset that Kafka would give: what a query notes that begins there.
+
+    Spark's own answer, by what it documents: a driver has no other client of Kafka that is the same on every platform.
+    """
+    files = LakeFiles(spark)
+    files.delete_folder(probe)
+    records = read_stream(spark, topic, bootstrap, {**options, "maxOffsetsPerTrigger": "1"})
+    asked = Checkpoint(files, probe)
+    writer = records.writeStream.format("noop").option("checkpointLocation", probe)
+    query = writer.trigger(processingTime="1 hour").start()
+    try:
+        while asked.first_offsets() is None and query.isActive:
+            time.sleep(0.1)
+    finally:
+        query.stop()
+    error = query.exception()
+    if error is not None:
+        raise error
+    found = of_topic(asked.first_offsets(), topic.name)
+    files.delete_folder(probe)
+    return found
