@@ -120,11 +120,12 @@ def _coverage(spark: SparkSession, files: LakeFiles, lake: Lake, topic: Topic) -
     """
     checkpoint = Checkpoint(files, lake.checkpoint(archive_query(topic.name), RAW_VERSION))
     commits = spark.sql(f"DESCRIBE HISTORY delta.`{lake.raw(topic.name)}`")
-    written = F.when(F.col("operation") == "STREAMING UPDATE", F.col("operationParameters")["epochId"].cast("long"))
-    mine = F.col("operationParameters")["queryId"] == F.lit(checkpoint.query_id())
-    newest = commits.agg(F.max("version"), F.max(F.when(mine, written))).collect()[0]
-    planned = None if newest[1] is None else checkpoint.planned(newest[1])
-    return newest[0], of_topic(planned.end_offsets, topic.name) if planned else {}
+    # In ANSI mode Spark 3.3 fails on a key that a map lacks.
+    query, batch = (F.expr(f"try_element_at(operationParameters, '{name}')") for name in ("queryId", "epochId"))
+    mine = F.when(query == F.lit(checkpoint.query_id()), batch.cast("long"))
+    raw_version, newest = commits.agg(F.max("version"), F.max(mine)).collect()[0]
+    planned = None if newest is None else checkpoint.planned(newest)
+    return raw_version, of_topic(planned.end_offsets, topic.name) if planned else {}
 
 
 def _by_partition(raw: DataFrame, offset: Any) -> Dict[int, int]:
