@@ -12,29 +12,36 @@ from jobs.interval import Interval
 from jobs.layers import interval_rows
 from jobs.parity import outcomes
 from jobs.pipeline import Pipeline
-from jobs.verdicts import BEFORE_STREAM, LATE, NOT_YET_READ, OTHER_VERSION, REDECODED, UNEXPLAINED
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, LATE, NOT_YET_READ, OTHER_VERSION, REDECODED, UNEXPLAINED
 
 __all__ = ["Causes"]
 
 # The first that makes a difference to a key is the one it is counted under.
-_ORDER = (LATE, BEFORE_STREAM, OTHER_VERSION, REDECODED, NOT_YET_READ)
+_ORDER = (LATE, ACCEPTED_LOSS, BEFORE_STREAM, OTHER_VERSION, REDECODED, NOT_YET_READ)
 
 
 class Causes:
     """Explains differences of one interval.
 
     `events`: the interval's, marked with `_lacks` (see `jobs.speed_reads.mark`). `batch` and `speed` are the
-    rows that were compared.
+    rows that were compared. `otherwise`: what to call a difference that the events do not explain.
     """
 
     def __init__(
-        self, events: DataFrame, batch: DataFrame, speed: DataFrame, pipeline: Pipeline, interval: Interval
+        self,
+        events: DataFrame,
+        batch: DataFrame,
+        speed: DataFrame,
+        pipeline: Pipeline,
+        interval: Interval,
+        otherwise: str = UNEXPLAINED,
     ) -> None:
         self._events = events
         self._batch = batch
         self._speed = speed
         self._pipeline = pipeline
         self._interval = interval
+        self._otherwise = otherwise
 
     def find(self, differing: DataFrame) -> DataFrame:
         """Adds `cause` to keys that differ.
@@ -51,10 +58,10 @@ class Causes:
             flagged = flagged.withColumn("_unexplained", F.col("_unexplained") & F.col("_also")).drop("_also")
         for number, kind in enumerate(present):
             flagged = self._flag(flagged, f"_kind_{number}", self._rows(f"NOT (_lacks <=> '{kind}')"), self._batch)
-        cause = F.when(F.col("_unexplained"), UNEXPLAINED)
+        cause = F.when(F.col("_unexplained"), self._otherwise)
         for number, kind in enumerate(present):
             cause = cause.when(F.col(f"_kind_{number}"), kind)
-        cause = cause.otherwise(present[0] if present else UNEXPLAINED)
+        cause = cause.otherwise(present[0] if present else self._otherwise)
         return flagged.select(*differing.columns, cause.alias("cause"))
 
     def _present(self) -> List[str]:

@@ -50,6 +50,11 @@ class Checkpoint:
         """Micro-batches that are noted as done, ascending, as far back as Spark keeps them."""
         return sorted(int(name) for name in self._files.names(f"{self._uri}/commits") if name.isdigit())
 
+    def newest_planned(self) -> int:
+        """The last micro-batch that was planned, done or not; -1 before the first."""
+        names = self._files.names(f"{self._uri}/offsets")
+        return max((int(name) for name in names if name.isdigit()), default=-1)
+
     def planned(self, batch_id: int) -> Optional[PlannedBatch]:
         """What a micro-batch was planned to read; None where it has not been planned, or is no longer kept.
 

@@ -1,7 +1,7 @@
 """The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess|redecode …`.
 
 Exit codes: 0 finished, or stopped on request; 1 failed; 2 wrong arguments or declaration; 3 another driver runs the
-query.
+query; 4 Kafka has lost what the query was to read, and nobody has accepted that.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import sys
 from datetime import timedelta
 from typing import List, Optional
 
+from pyspark.sql import SparkSession
+
 from jobs.archive import start_archive
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
 from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query
 from jobs.lake_files import LakeFiles
+from jobs.lost_offsets import LostOffsetsError
+from jobs.offsets_guard import OffsetsGuard
 from jobs.pipelines import find_pipeline
 from jobs.redecode import redecode
 from jobs.reprocess import reprocess
@@ -35,6 +39,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return _fail(error, 2)
     except LockHeldError as error:
         return _fail(error, 3)
+    except LostOffsetsError as error:
+        return _fail(error, 4)
     finally:
         # Threads of the JVM would keep the driver alive for ever.
         stop_session()
@@ -54,6 +60,7 @@ def run_archive(options: argparse.Namespace) -> None:
         options.owner,
         lake,
         lambda: start_archive(spark, topic, lake, options.bootstrap, trigger),
+        _guard(spark, options, topic.name, Lake("").checkpoint(query, RAW_VERSION), lake.raw(topic.name)),
     )
 
 
@@ -70,7 +77,18 @@ def run_speed(options: argparse.Namespace) -> None:
         options.owner,
         lake,
         lambda: start_speed(spark, pipeline, options.version, lake, options.bootstrap, trigger),
+        _guard(
+            spark,
+            options,
+            pipeline.topic.name,
+            Lake("").checkpoint(speed_query(pipeline.name), options.version),
+            lake.speed(pipeline.name),
+        ),
     )
+
+
+def _guard(spark: SparkSession, options: argparse.Namespace, topic: str, stream: str, sink: str) -> OffsetsGuard:
+    return OffsetsGuard(spark, topic, options.bootstrap, Lake(options.lake), stream, sink)
 
 
 def run_reprocess(options: argparse.Namespace) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from jobs.accepted_losses import accepted_losses, ranges_of_stream
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.lake import Lake, speed_query
 from jobs.pipeline import Pipeline
@@ -42,18 +43,28 @@ class Read:
 class Reads:
     """What one checkpoint read. `began`: per partition the first offset that it read, or was to read.
 
-    `last_batch`: the newest of its micro-batches that are meant, -1 where there is none.
+    `last_batch`: the newest of its micro-batches that are meant, -1 where there is none. `skipped`:
+    partition, first and end of what it left out because a person had accepted the loss.
     """
 
     reads: List[Read]
     began: Dict[int, int]
     last_batch: int
+    skipped: List[Tuple[int, int, int]] = field(default_factory=list)
 
     def find(self, partition: int, offset: int) -> Optional[Read]:
         """Who read an offset; None where nobody did."""
         firsts, reads = self._by_partition.get(partition, ([], []))
         place = bisect_right(firsts, offset) - 1
         return reads[place] if place >= 0 and offset < reads[place].after else None
+
+    def is_skipped(self, partition: int, offset: int) -> bool:
+        """Whether a person had accepted that this checkpoint leaves the offset out."""
+        return any(number == partition and start <= offset < end for number, start, end in self.skipped)
+
+    def any_of(self, partition: int, start: int, end: int) -> bool:
+        """Whether anything of `[start, end)` was read."""
+        return any(read.partition == partition and read.first < end and start < read.after for read in self.reads)
 
     @cached_property
     def _by_partition(self) -> Dict[int, Tuple[List[int], List[Read]]]:
@@ -141,7 +152,9 @@ def speed_reads(
         return None
     journal = Journal(files, lake.progress_folder(query), query_id, topic)
     reads, last_batch = journal.reads(offsets, until)
-    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch)
+    accepted = ranges_of_stream(accepted_losses(files, lake, topic), Lake("").checkpoint(query, version))
+    skipped = [(partition, *ends) for ranges in accepted for partition, ends in ranges.items()]
+    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch, skipped)
 
 
 def whole_lines(text: str) -> Iterator[Dict[str, Any]]:

@@ -46,6 +46,10 @@ class Lake:
     def ledger(self, topic: str) -> str:
         return self._join("ledger", topic)
 
+    def accepted_losses(self, topic: str) -> str:
+        """The folder of what people have accepted as lost: one file each."""
+        return self._join("accepted_loss", topic)
+
     def speed(self, pipeline: str) -> str:
         return self._join("speed", pipeline)
 

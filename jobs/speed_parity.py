@@ -8,9 +8,10 @@ from typing import Any, Dict, Mapping, Tuple
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.accepted_losses import accepted_losses
 from jobs.causes import Causes
 from jobs.interval import Interval
-from jobs.journal import Reads, speed_reads
+from jobs.journal import Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.parity import compare
@@ -18,7 +19,7 @@ from jobs.pipeline import Pipeline
 from jobs.speed import newest_rows
 from jobs.speed_reads import mark
 from jobs.tables import read_table
-from jobs.verdicts import BEFORE_STREAM, LATE, OTHER_VERSION
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, LATE, OTHER_VERSION, UNEXPLAINED
 
 __all__ = ["speed_parity"]
 
@@ -57,7 +58,8 @@ def speed_parity(
     marked = marked.cache()
     try:
         speed = newest_rows(of_version, pipeline)
-        causes = Causes(marked, batch, speed, pipeline, interval)
+        beyond = _has_lost(files, lake, pipeline, version, interval, coverage)
+        causes = Causes(marked, batch, speed, pipeline, interval, ACCEPTED_LOSS if beyond else UNEXPLAINED)
         return {
             "parity": compare(batch, speed, pipeline, causes.find),
             "late": _late(marked, pipeline),
@@ -65,6 +67,22 @@ def speed_parity(
         }
     finally:
         marked.unpersist()
+
+
+def _has_lost(
+    files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str, interval: Interval, coverage: Mapping[int, int]
+) -> bool:
+    """Whether the speed layer may have counted events of the interval that the archive has lost: nobody can derive its
+    answer again then."""
+    lost = [
+        each
+        for loss in accepted_losses(files, lake, pipeline.topic.name)
+        for each in loss.lost
+        if each.touches(interval.start, interval.end)
+    ]
+    ends = [(each.partition, offset) for each in lost for offset in (each.start, each.end - 1)]
+    reads = speed_reads(files, lake, pipeline, version, offset_ranges(ends), coverage) if lost else None
+    return reads is not None and any(reads.any_of(each.partition, each.start, each.end) for each in lost)
 
 
 def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> DataFrame:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.journal import Reads
 from jobs.pipeline import Pipeline
-from jobs.verdicts import BEFORE_STREAM, LATE, NOT_YET_READ, REDECODED
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, LATE, NOT_YET_READ, REDECODED
 
 __all__ = ["mark"]
 
@@ -37,7 +37,8 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
     joined = events.join(rows, found, "left").withColumn("_window_end_us", _window_end_us(pipeline))
     unread = F.col("_first").isNull()
     lacks = (
-        F.when(unread & _is_before(reads), BEFORE_STREAM)
+        F.when(unread & _is_skipped(reads), ACCEPTED_LOSS)
+        .when(unread & _is_before(reads), BEFORE_STREAM)
         .when(unread, NOT_YET_READ)
         .when(F.col("_window_end_us") <= F.expr("unix_micros(_late_watermark)"), LATE)
     )
@@ -51,6 +52,14 @@ def _is_before(reads: Reads) -> Any:
     for partition, began in reads.began.items():
         is_before = is_before | ((F.col("partition") == partition) & (F.col("offset") < began))
     return is_before
+
+
+def _is_skipped(reads: Reads) -> Any:
+    is_skipped = F.lit(False)
+    for partition, start, end in reads.skipped:
+        inside = (F.col("offset") >= start) & (F.col("offset") < end)
+        is_skipped = is_skipped | ((F.col("partition") == partition) & inside)
+    return is_skipped
 
 
 def _buckets(reads: Reads) -> Iterator[Tuple[int, int, int, int, Optional[datetime]]]:

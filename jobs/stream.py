@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 from pyspark.sql import SparkSession
 
@@ -13,6 +13,8 @@ from jobs.checkpoint import Checkpoint
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.lock import HEARTBEAT, QueryLock
+from jobs.lost_offsets import LostOffsetsError
+from jobs.offsets_guard import OffsetsGuard
 from jobs.progress import ProgressJournal
 
 if TYPE_CHECKING:
@@ -24,23 +26,34 @@ _GRACE = timedelta(seconds=60)
 
 
 def run_stream(
-    spark: SparkSession, query: str, version: str, owner: str, lake: Lake, start: Callable[[], StreamingQuery]
+    spark: SparkSession,
+    query: str,
+    version: str,
+    owner: str,
+    lake: Lake,
+    start: Callable[[], StreamingQuery],
+    guard: Optional[OffsetsGuard] = None,
 ) -> None:
     """Runs a query until a stop is requested for this owner. Holds the query's lock meanwhile.
 
-    `version` is that of its checkpoint: see `jobs.lake.Lake.checkpoint`.
+    `version` is that of its checkpoint: see `jobs.lake.Lake.checkpoint`. `guard` decides whether it may go on.
 
-    Raises LockHeldError when another driver runs the query, and the query's own exception when it fails.
+    Raises LockHeldError when another driver runs the query, LostOffsetsError when Kafka has lost what it was to read,
+    and the query's own exception when it fails.
     """
     files = LakeFiles(spark)
     lock = QueryLock(files, lake.lock(query), query, owner)
     lock.acquire()
     try:
         journal = ProgressJournal(files, lake, query, Checkpoint(files, lake.checkpoint(query, version)))
+        if guard:
+            guard.settle()
         journal.recover()
+        if guard:
+            guard.admit()
         running = start()
         print(f"millrace: query {query} runs: id {running.id}", flush=True)
-        while not running.awaitTermination(1):
+        while not _has_ended(running, guard):
             if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
                 lock.renew()
                 journal.write(running)
@@ -50,6 +63,25 @@ def run_stream(
         journal.write(running)
     finally:
         lock.release()
+
+
+def _has_ended(running: StreamingQuery, guard: Optional[OffsetsGuard]) -> bool:
+    """Looks for a second. Raises the query's exception, or what the guard says why it failed."""
+    try:
+        return bool(running.awaitTermination(1))
+    except Exception as failure:  # StreamingQueryException, which Spark 3 and 4 keep in different places
+        if guard:
+            _explain(guard, failure)
+        raise
+
+
+def _explain(guard: OffsetsGuard, failure: Exception) -> None:
+    try:
+        guard.explain()
+    except LostOffsetsError as lost:
+        raise lost from failure
+    except Exception as error:  # noqa: BLE001 - whatever a Kafka or a lake that is down raises: the failure counts
+        print(f"millrace: why the query failed is not known: {error}", flush=True)
 
 
 def _is_stop_requested(files: LakeFiles, uri: str, owner: str, since: datetime) -> bool:

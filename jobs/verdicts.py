@@ -7,13 +7,23 @@ from typing import Optional
 
 from jobs.journal import Read, Reads
 
-__all__ = ["BEFORE_STREAM", "LATE", "NOT_YET_READ", "OTHER_VERSION", "REDECODED", "UNEXPLAINED", "verdict"]
+__all__ = [
+    "ACCEPTED_LOSS",
+    "BEFORE_STREAM",
+    "LATE",
+    "NOT_YET_READ",
+    "OTHER_VERSION",
+    "REDECODED",
+    "UNEXPLAINED",
+    "verdict",
+]
 
 LATE = "late"
 BEFORE_STREAM = "before the stream started"
 OTHER_VERSION = "other code version"
 REDECODED = "redecoded"
 NOT_YET_READ = "not yet read"
+ACCEPTED_LOSS = "accepted loss"
 UNEXPLAINED = "unexplained"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -32,6 +42,8 @@ def verdict(
 
     The same rule as `jobs.speed_reads.mark`, which does it for a whole interval in Spark.
     """
+    if read is None and reads.is_skipped(partition, offset):
+        return ACCEPTED_LOSS
     if read is None:
         return BEFORE_STREAM if offset < reads.began.get(partition, 0) else NOT_YET_READ
     if redecoded:

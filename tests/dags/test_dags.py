@@ -58,7 +58,7 @@ def test_parsing_writes_nothing_connects_to_nothing_and_starts_nothing(parsed: d
 def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared = {f"archive__{topic}" for topic in TOPICS}
     declared |= {f"{name}__{layer}" for name in pipeline_names() for layer in ("speed", "batch")}
-    others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode"}
+    others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
     assert set(dags) == declared | others
 
 
@@ -91,13 +91,19 @@ def test_redecode_asks_for_a_declared_topic_and_runs_once_at_a_time(dags: dict[s
     assert (dag["schedule"], dag["max_active_runs"], dag["tasks"]) == (None, 1, {"redecode": []})
 
 
+def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
+    params = dags["accept_loss"]["params"]
+    assert params["topic"]["enum"] == sorted(TOPICS)
+    assert (params["confirm"]["default"], params["reason"]["default"]) == (False, "")
+
+
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
     params = dags["teardown"]["params"]
     assert (params["delete_data"]["default"], params["confirmation"]["default"]) == (False, "")
     assert dags["teardown"]["tasks"]["check"] == ["streams"]
 
 
-@pytest.mark.parametrize("dag_id", ["produce_stock_ticks", "replay_stock_ticks", "redecode", "teardown"])
+@pytest.mark.parametrize("dag_id", ["produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss", "teardown"])
 def test_every_param_has_a_title_and_a_type(dags: dict[str, Any], dag_id: str) -> None:
     for schema in dags[dag_id]["params"].values():
         assert schema["title"]

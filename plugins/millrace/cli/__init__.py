@@ -8,7 +8,21 @@ from collections.abc import Sequence
 import typer
 
 from jobs.errors import DeclarationError, MillraceError, UsageError
-from millrace.cli import batch, data, dead_letters, demo, explain, late, ledger, pipelines, repair, stack, streams, view
+from millrace.cli import (
+    accept_loss,
+    batch,
+    data,
+    dead_letters,
+    demo,
+    explain,
+    late,
+    ledger,
+    pipelines,
+    repair,
+    stack,
+    streams,
+    view,
+)
 
 __all__ = ["app", "main"]
 
@@ -20,7 +34,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (demo, stack, data, streams, batch, repair, view, explain, late, dead_letters, ledger, pipelines):
+for group in (
+    demo,
+    stack,
+    data,
+    streams,
+    batch,
+    repair,
+    view,
+    explain,
+    late,
+    dead_letters,
+    ledger,
+    accept_loss,
+    pipelines,
+):
     group.register(app)
 
 

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _SHOWN = 10
+_ACCEPTED = 3
 
 EXAMPLES = """Examples:\n
 millrace ledger stock_ticks — archived offsets, gaps and what each is, lag to Kafka's end\n
 millrace ledger stock_ticks --json — every range, for scripts\n
-millrace ledger stock_ticks && echo complete — the exit code is 0 when nothing is lost or doubled, 1 when something is
+millrace ledger stock_ticks && echo complete — exit code 0: nothing is lost or doubled; 3: nothing but what somebody
+accepted as lost (`millrace accept-loss`); 1: something else is
 """
 
 
@@ -30,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ledger(topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.")], as_json: Json = False) -> None:
-    """Account for every offset of a topic: archived, or a gap and what it is. Exits with 1 unless complete."""
+    """Account for every offset of a topic: archived, or a gap and what it is. Exits with 1 or 3 unless complete."""
     from jobs.topics import find_topic
     from millrace.cli.shared import connected
     from millrace.lake.ledger import update_ledger
@@ -42,7 +44,7 @@ def ledger(topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.
     else:
         _show(report)
     if not report.ledger.is_complete:
-        raise typer.Exit(1)
+        raise typer.Exit(_ACCEPTED if report.ledger.is_accounted_for else 1)
 
 
 def content(report: LedgerReport) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def content(report: LedgerReport) -> dict[str, Any]:
     return {
         "topic": ledger.topic,
         "complete": ledger.is_complete,
+        "accounted_for": ledger.is_accounted_for,
         "raw_version": ledger.source.raw_version,
         "problem": report.problem or None,
         "partitions": [
@@ -115,9 +118,15 @@ def _gaps(entries: list[Entry]) -> Table:
             entry.kind,
             "?" if entry.records is None else f"{entry.records:,}",
             f"{entry.found_at:%Y-%m-%d %H:%M:%S}",
-            "" if entry.is_harmless else "not complete",
+            _remark(entry),
         )
     return table
+
+
+def _remark(entry: Entry) -> str:
+    if entry.kind == "accepted loss":
+        return f"by {entry.detail['who']} at {entry.detail['when'][:16]}: {entry.detail['reason']}"
+    return "" if entry.is_harmless else "not complete"
 
 
 def _range(start: int, end: int) -> str:
@@ -129,4 +138,6 @@ def _verdict(report: LedgerReport) -> str:
     if report.ledger.is_complete:
         return "complete: every offset below the archive's coverage is archived or explained"
     kinds = sorted({entry.kind for entry in report.ledger.entries if not entry.is_harmless})
+    if report.ledger.is_accounted_for:
+        return "not complete, but accounted for: every offset is archived, explained or accepted as lost"
     return f"not complete: {', '.join(kinds)}"

@@ -14,6 +14,7 @@ from jobs.interval import Interval
 from jobs.lake import archive_query
 from jobs.topic import Topic
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted_within, not_accepted
 from millrace.lake.coverage import Coverage, read_coverage
 from millrace.lake.offsets import KafkaEnd, current_end
 
@@ -34,7 +35,8 @@ class Certificate:
     It follows from the archive's own commits: the table's newest micro-batch, and the offsets that the checkpoint
     planned for it. `kafka_end` is what Kafka held at `kafka_end_at`, which is not before the interval's end plus the
     topic's allowed lateness; nowhere is it above the coverage. Where that is not proven, `partial` says why: the run
-    may be published all the same, as partial.
+    may be published all the same, as partial. So it does where the interval may lack records whose loss was accepted:
+    that is proven, needs no permission, and never changes.
     """
 
     topic: str
@@ -95,9 +97,15 @@ class Claim:
         """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
         end = needed or current_end(self.environment, self.topic.name)
         coverage = read_coverage(self.environment, self.topic)
-        missing = (*self._unknown(end), *self._behind(end, coverage), *self._beyond(end, coverage))
+        missing = (
+            *self._unknown(end),
+            *self._behind(end, coverage),
+            *self._beyond(end, coverage),
+            *(not_accepted(self.environment, self.topic.name) if self.interval else ()),
+        )
         is_final = bool(end.offsets) and end.told_at >= self.due
-        certificate = _certificate(self.topic, coverage, end, missing) if coverage else None
+        accepted = accepted_within(self.environment, self.topic.name, self.interval) if self.interval else []
+        certificate = _certificate(self.topic, coverage, end, (*missing, *accepted)) if coverage else None
         return Look(missing, end if is_final else None, certificate)
 
     def try_look(self, needed: KafkaEnd | None = None) -> Look:

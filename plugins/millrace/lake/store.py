@@ -57,6 +57,12 @@ class LakeStore:
     def exists(self, path: str) -> bool:
         return bool(self._container.get_blob_client(self._name(path)).exists())
 
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders in a folder, sorted; their files are not listed."""
+        start = self._name(prefix).rstrip("/") + "/"
+        found = (str(item.name) for item in self._container.walk_blobs(name_starts_with=start, delimiter="/"))
+        return sorted(name[len(start) :].rstrip("/") for name in found if name.endswith("/"))
+
     def list(self, prefix: str) -> list[str]:
         """Paths of the files below a folder, sorted."""
         start = len(self._root) + 1

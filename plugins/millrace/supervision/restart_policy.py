@@ -14,9 +14,12 @@ __all__ = ["GiveUp", "Restart", "RestartPolicy", "Stopped", "judge"]
 
 BAD_DECLARATION = 2
 LOCK_HELD = 3
+LOST_OFFSETS = 4
+_PERMANENT = frozenset({BAD_DECLARATION, LOST_OFFSETS})
 _REMEDIES = {
     BAD_DECLARATION: "correct the declaration or the arguments that the line names, then clear this task",
     LOCK_HELD: "another driver runs this query: stop that one, or wait until its lock expires, then clear this task",
+    LOST_OFFSETS: "do what the line says, then clear this task: nothing is skipped until somebody accepts the loss",
     127: "spark-submit cannot be started: run `make setup`, then clear this task",
     137: "it was killed, perhaps for want of memory: look at the system's log, then clear this task",
 }
@@ -83,7 +86,7 @@ def judge(
             return Restart(timedelta(0), 0, f"query {query}: stopped to be started again ({stop.reason})")
         return Stopped(f"query {query}: stopped on request ({stop.reason or 'no reason given'})")
     ended = f"query {query}: its driver {_how(status)} after {_text(status.uptime)}"
-    if status.exit_code == BAD_DECLARATION:
+    if status.exit_code in _PERMANENT:
         return GiveUp(_message(f"{ended}; starting it again would not help", status, log))
     failures = 1 if status.uptime >= policy.stable_after else failures + 1
     if failures >= policy.max_quick_failures:

@@ -54,6 +54,14 @@ def test_a_bad_declaration_is_not_tried_again() -> None:
     assert "correct the declaration" in end.why
 
 
+def test_lost_offsets_are_not_tried_again_and_the_drivers_last_words_are_told() -> None:
+    words = "millrace: archive: topic 't': Kafka no longer has what is to be read next: partition 0: offsets 3 to 5 (3)"
+    end = judge("q", ended(4), stop=None, failures=0, policy=POLICY, log=["ERROR something of Spark", words])
+    assert isinstance(end, GiveUp)
+    assert words in end.why
+    assert "nothing is skipped until somebody accepts the loss" in end.why
+
+
 def test_a_held_lock_is_tried_again_and_named_at_last() -> None:
     assert isinstance(verdict(ended(3)), Restart)
     end = verdict(ended(3), failures=4)

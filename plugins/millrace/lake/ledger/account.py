@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from jobs.accepted_losses import AcceptedLoss, LostRange
 from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Entry, Kind, Ledger, Source
 from millrace.lake.ledger.gaps import Finding, Witness, classify, unanswered
@@ -16,7 +17,7 @@ from millrace.lake.ledger.ranges import Ranges, intersect, subtract, union
 __all__ = ["Account", "Asked", "begins"]
 
 # Told anew at every update; every other kind was established once and stays.
-_PASSING = frozenset({Kind.ARCHIVED, Kind.DOUBLED, Kind.BEFORE, Kind.UNKNOWN})
+_PASSING = frozenset({Kind.ARCHIVED, Kind.DOUBLED, Kind.BEFORE, Kind.UNKNOWN, Kind.ACCEPTED})
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def begins(known: dict[int, int], noted: dict[int, int] | None, counted: Counted
 class Account:
     """What the next ledger follows from: the `old` one, what is `counted` in the archive, and Kafka's answers.
 
+    `accepted` is told anew at every update, from what people have acknowledged: it outlives the ledger.
     A topic under another id than the remembered one is another topic: what it holds proves nothing about old gaps.
     """
 
@@ -66,10 +68,12 @@ class Account:
     source: Source
     asked: Asked
     now: datetime
+    accepted: Sequence[AcceptedLoss] = ()
 
     def entries(self) -> list[Entry]:
         """Those of the next ledger. Established gaps stay as they are; Kafka is asked about the others."""
-        partitions = sorted(set(self.counted.archived) | set(self.source.coverage))
+        lost = {each.partition for loss in self.accepted for each in loss.lost}
+        partitions = sorted({*self.counted.archived, *self.source.coverage, *lost})
         return [entry for partition in partitions for entry in self._entries(partition)]
 
     def _entries(self, partition: int) -> list[Entry]:
@@ -84,21 +88,36 @@ class Account:
     def _certain(self, partition: int) -> Iterator[Finding]:
         """What needs no witness."""
         archived = self._archived(partition)
-        before = subtract(union([(0, self.source.begin.get(partition, 0))]), archived)
+        before = subtract(union([(0, self.source.begin.get(partition, 0))]), self._settled(partition))
         for start, end in archived:
             yield Finding(Kind.ARCHIVED, (start, end), end - start, {})
         for start, end in self.counted.doubled.get(partition, []):
             yield Finding(Kind.DOUBLED, (start, end), end - start, {})
         for start, end in before:
             yield Finding(Kind.BEFORE, (start, end), None, {})
+        yield from self._accepted(partition)
+
+    def _accepted(self, partition: int) -> Iterator[Finding]:
+        """What people have accepted as lost; where they did so twice, the first time counts."""
+        told = self._archived(partition)
+        for loss in self.accepted:
+            for lost in (lost for lost in loss.lost if lost.partition == partition):
+                for gap in subtract(union([(lost.start, lost.end)]), told):
+                    yield Finding(Kind.ACCEPTED, gap, None, _acknowledgement(loss, lost))
+                told = union(told, [(lost.start, lost.end)])
+
+    def _settled(self, partition: int) -> Ranges:
+        """What is archived or accepted as lost."""
+        lost = (lost for loss in self.accepted for lost in loss.lost if lost.partition == partition)
+        return union(self._archived(partition), ((each.start, each.end) for each in lost))
 
     def _established(self, partition: int) -> list[Entry]:
-        """The gaps that are explained, less what has been archived since."""
+        """The gaps that are explained, less what has been archived or accepted as lost since."""
         old = [entry for entry in self._old_of(partition) if entry.kind not in _PASSING]
-        archived = self._archived(partition)
-        if not intersect([(entry.start, entry.end) for entry in old if entry.start < entry.end], archived):
+        settled = self._settled(partition)
+        if not intersect([(entry.start, entry.end) for entry in old if entry.start < entry.end], settled):
             return old
-        return [left for entry in old for left in _without(entry, archived)]
+        return [left for entry in old for left in _without(entry, settled)]
 
     def _broken(self, partition: int) -> Iterator[Entry]:
         """An empty range where Kafka counts anew, over offsets that are archived already."""
@@ -158,8 +177,20 @@ class Account:
         return {(e.kind, e.partition, e.start, e.end): e for e in (self.old.entries if self.old else ())}
 
 
-def _without(entry: Entry, archived: Ranges) -> Iterator[Entry]:
+def _without(entry: Entry, settled: Ranges) -> Iterator[Entry]:
     if entry.start == entry.end:
         yield entry
-    for start, end in subtract(union([(entry.start, entry.end)]), archived):
+    for start, end in subtract(union([(entry.start, entry.end)]), settled):
         yield replace(entry, start=start, end=end, records=entry.records and end - start)
+
+
+def _acknowledgement(loss: AcceptedLoss, lost: LostRange) -> dict[str, Any]:
+    return {
+        "who": loss.who,
+        "when": loss.when.isoformat(),
+        "reason": loss.reason,
+        "was": lost.kind,
+        "kafka": list(loss.kafka.get(lost.partition, ())),
+        "topic_id": loss.topic_id,
+        "id": loss.id,
+    }

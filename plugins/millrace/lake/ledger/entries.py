@@ -15,7 +15,8 @@ __all__ = ["Entry", "Kind", "Ledger", "Source"]
 class Kind:
     """What a range of offsets is. Text, not an enumeration: a later release may write kinds that this one only shows.
 
-    A gap of `HARMLESS` kind lost nothing. `MISSING`: Kafka still has the record, the archive should and does not.
+    A gap of `HARMLESS` kind lost nothing, one of `LOSSES` lost something. `MISSING`: Kafka still has the record, the
+    archive should and does not. `ACCEPTED`: a person has accepted the loss; the detail says who, when and why.
     """
 
     ARCHIVED = "archived"
@@ -29,8 +30,10 @@ class Kind:
     RECREATED = "topic recreated"
     UNKNOWN = "unknown"
     DOUBLED = "doubled"
+    ACCEPTED = "accepted loss"
 
     HARMLESS = frozenset({BEFORE, MARKERS, ABORTED, COMPACTION})
+    LOSSES = frozenset({RETENTION, TRUNCATION, RECREATED})
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Ledger:
     def is_complete(self) -> bool:
         """No gap that lost something, or may have; no record twice."""
         return all(entry.is_harmless for entry in self.entries)
+
+    @property
+    def is_accounted_for(self) -> bool:
+        """The same but for losses that somebody has accepted."""
+        return all(entry.is_harmless or entry.kind == Kind.ACCEPTED for entry in self.entries)
 
     @property
     def partitions(self) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from jobs.accepted_losses import accepted_losses
 from jobs.checkpoint import of_topic
 from jobs.errors import MillraceError
 from jobs.lake import Lake
@@ -19,7 +20,9 @@ from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Kind, Ledger, Source
 from millrace.lake.ledger.kafka_topic import NoAnswerError, ask_kafka
 from millrace.lake.ledger.table import create_ledger, read_ledger, write_ledger
+from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
+from millrace.lake.text_files import TextFiles
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -99,7 +102,8 @@ def _next(environment: Environment, topic: str, old: Ledger | None) -> LedgerRep
         begin=begins(old.source.begin if old else {}, of_topic(noted, topic) if noted else None, counted, asked),
         coverage=_coverage(counted, of_topic(planned.end_offsets, topic) if planned else {}, old),
     )
-    entries = Account(old, counted, source, asked, datetime.now(UTC)).entries()
+    accepted = accepted_losses(TextFiles(LakeStore(environment)), Lake(""), topic)
+    entries = Account(old, counted, source, asked, datetime.now(UTC), accepted).entries()
     held = asked.witness.facts.held if asked.witness else {}
     return LedgerReport(Ledger(topic, source, entries), {p: end for p, (_, end) in held.items()}, asked.why)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -16,6 +16,8 @@ from millrace.lake.store import LakeStore
 
 QUERY = "11111111-2222-3333-4444-555555555555"
 DAY = date(2026, 11, 1)
+_UTC = pa.timestamp("us", tz="UTC")
+FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def new_topic() -> str:
@@ -33,13 +35,17 @@ def open_raw(environment: Environment, topic: str) -> DeltaTable:
 def archive(
     environment: Environment, topic: str, offsets: Iterable[int], *, partition: int = 0, batch: int | None = None
 ) -> None:
-    """One micro-batch of the archive query; even offsets on one day, odd ones dead letters, as two files."""
+    """One micro-batch of the archive query; even offsets on one day, odd ones dead letters, as two files.
+
+    Record n has the Kafka timestamp `FIRST` + n minutes.
+    """
     listed = list(offsets)
     rows = pa.table(
         {
             "value": pa.array([b"payload %d" % offset for offset in listed], pa.binary()),
             "partition": pa.array([partition] * len(listed), pa.int32()),
             "offset": pa.array(listed, pa.int64()),
+            "timestamp": pa.array([FIRST + offset * timedelta(minutes=1) for offset in listed], _UTC),
             "event_date": pa.array([None if offset % 2 else DAY for offset in listed], pa.date32()),
         }
     )

@@ -1,0 +1,94 @@
+"""What people have accepted as lost: one small file each, written once and never changed. No Spark import here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from jobs.lake import Lake
+from jobs.small_files import SmallFiles
+
+__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "ranges_of_stream"]
+
+
+@dataclass(frozen=True)
+class LostRange:
+    """Offsets `[start, end)` of a partition that are in no archive and never will be.
+
+    `kind`: what the ledger had established. An interval `[start, end)` may lack such a record when it ends at or
+    after `touches_from` (None: since ever) and begins at or before `touches_to`.
+    """
+
+    partition: int
+    start: int
+    end: int
+    kind: str
+    touches_from: Optional[datetime]
+    touches_to: datetime
+
+    def touches(self, start: datetime, end: datetime) -> bool:
+        """Whether a record of the range may belong to `[start, end)`."""
+        return start <= self.touches_to and (self.touches_from is None or end >= self.touches_from)
+
+
+@dataclass(frozen=True)
+class AcceptedLoss:
+    """One acknowledgement: `who`, `when`, why (`reason`), and which offsets.
+
+    `skipped`: per stream (its checkpoint's path on the lake) and partition, the range that it may leave out.
+    `lost`: what of the topic no archive has. `kafka`: what Kafka held then, per partition the first offset and the end.
+    """
+
+    id: str
+    topic: str
+    topic_id: Optional[str]
+    who: str
+    when: datetime
+    reason: str
+    kafka: Dict[int, Tuple[int, int]]
+    skipped: Dict[str, Dict[int, Tuple[int, int]]]
+    lost: List[LostRange]
+
+    def to_json(self) -> Dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return dict(json.loads(json.dumps(asdict(self), default=lambda moment: moment.isoformat())))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> AcceptedLoss:
+        return cls(
+            **{
+                **content,
+                "when": datetime.fromisoformat(content["when"]),
+                "kafka": _ranges(content["kafka"]),
+                "skipped": {stream: _ranges(ranges) for stream, ranges in content["skipped"].items()},
+                "lost": [_lost(each) for each in content["lost"]],
+            }
+        )
+
+
+def accepted_losses(files: SmallFiles, lake: Lake, topic: str) -> List[AcceptedLoss]:
+    """All that was accepted of a topic, oldest first."""
+    folder = lake.accepted_losses(topic)
+    texts = (files.read(f"{folder}/{name}") for name in files.names(folder) if name.endswith(".json"))
+    found = [AcceptedLoss.from_json(json.loads(text)) for text in texts if text]
+    return sorted(found, key=lambda loss: (loss.when, loss.id))
+
+
+def ranges_of_stream(losses: Iterable[AcceptedLoss], stream: str) -> Iterator[Dict[int, Tuple[int, int]]]:
+    """What the stream with this checkpoint may leave out, one mapping per acknowledgement."""
+    return (loss.skipped[stream] for loss in losses if stream in loss.skipped)
+
+
+def _ranges(content: Mapping[str, Any]) -> Dict[int, Tuple[int, int]]:
+    return {int(partition): (int(start), int(end)) for partition, (start, end) in content.items()}
+
+
+def _lost(content: Mapping[str, Any]) -> LostRange:
+    since = content["touches_from"]
+    moments = {
+        "touches_from": None if since is None else datetime.fromisoformat(since),
+        "touches_to": datetime.fromisoformat(content["touches_to"]),
+    }
+    return LostRange(**{**content, **moments})

@@ -1,0 +1,91 @@
+"""What people have accepted as lost of a topic, and which intervals that touches: see docs/decisions/0014."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jobs.accepted_losses import AcceptedLoss, accepted_losses
+from jobs.errors import UsageError
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.lost_offsets import told_ranges
+from millrace.environment import Environment
+from millrace.lake.store import LakeStore
+from millrace.lake.tables import open_table, query
+from millrace.lake.text_files import TextFiles
+
+if TYPE_CHECKING:
+    from millrace.lake.lost_offsets import LostOffsets
+
+__all__ = ["accept_loss", "accepted", "accepted_within", "not_accepted"]
+
+_LISTED = 3
+
+
+def accept_loss(environment: Environment, lost: LostOffsets, who: str, reason: str) -> AcceptedLoss:
+    """Acknowledges exactly what was found lost; the ledger shows it from now on. Raises UsageError without a reason.
+
+    The stopped streams go on when they are started again.
+    """
+    from millrace.lake.ledger import update_ledger
+
+    if not reason.strip():
+        raise UsageError(f"topic {lost.topic!r}: accepting a loss needs a reason, for whoever finds it in the ledger")
+    now = datetime.now(UTC)
+    loss = AcceptedLoss(
+        id=f"{now:%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}",
+        topic=lost.topic,
+        topic_id=lost.held.topic_id,
+        who=who,
+        when=now,
+        reason=reason.strip(),
+        kafka=lost.held.partitions,
+        skipped=lost.streams,
+        lost=lost.ranges,
+    )
+    path = f"{Lake('').accepted_losses(lost.topic)}/{loss.id}.json"
+    LakeStore(environment).write_json(path, loss.to_json())
+    update_ledger(environment, lost.topic)
+    return loss
+
+
+def accepted(environment: Environment, topic: str) -> list[AcceptedLoss]:
+    """All that was accepted of the topic, oldest first."""
+    return accepted_losses(TextFiles(LakeStore(environment)), Lake(""), topic)
+
+
+def accepted_within(environment: Environment, topic: str, interval: Interval) -> list[str]:
+    """Why the interval is partial for ever: a line for each range of lost records that may belong to it."""
+    return [
+        f"accepted loss of {lost.end - lost.start:,} offsets of partition {lost.partition} ({lost.start:,} to"
+        f" {lost.end - 1:,}) by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
+        for loss in accepted(environment, topic)
+        for lost in loss.lost
+        if lost.touches(interval.start, interval.end)
+    ]
+
+
+def not_accepted(environment: Environment, topic: str) -> list[str]:
+    """Why no interval is proven complete: what the ledger, when it was updated last, knew to be lost or missing.
+
+    Nothing where nobody has asked for a ledger yet.
+    """
+    from millrace.lake.ledger.entries import Kind
+
+    table = open_table(environment, Lake(environment.lake).ledger(topic))
+    if table is None:
+        return []
+    wanted = ", ".join(f"'{kind}'" for kind in sorted({*Kind.LOSSES, Kind.MISSING}))
+    columns, empty = '"kind", "partition", "start", "end"', '"start" = "end"'  # an empty range is a mark, and no gap
+    found = query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({wanted}) AND NOT {empty} ORDER BY 2, 3')
+    if not found:
+        return []
+    kinds = ", ".join(sorted({row["kind"] for row in found}))
+    listed = "; ".join(told_ranges({row["partition"]: (row["start"], row["end"])}) for row in found[:_LISTED])
+    more = "; …" if len(found) > _LISTED else ""
+    return [
+        f"the ledger knows of records that are not in the archive ({kinds}: {listed}{more}): see `millrace ledger"
+        f" {topic}`; what is lost can be accepted: `millrace accept-loss {topic}`"
+    ]

@@ -1,0 +1,236 @@
+"""What is accepted as lost: in the ledger for ever, in every certificate that it touches, and asked for explicitly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from jobs.errors import MillraceError, UsageError
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.topic import Topic
+from jobs.topics import TOPICS, stock_ticks
+from millrace.cli import main
+from millrace.environment import Environment
+from millrace.lake.accepted_loss import accept_loss, accepted, accepted_within
+from millrace.lake.ledger import update_ledger
+from millrace.lake.lost_offsets import find_lost
+from millrace.lake.neighbours import Neighbours
+from millrace.lake.store import LakeStore
+from tests.plugins.lake.archived_topic import ArchivedTopic, ended
+from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, send
+from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, write_checkpoint
+
+HOUR = timedelta(hours=1)
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def topic(kafka: str, own_lake: Environment, monkeypatch: pytest.MonkeyPatch) -> Topic:
+    """Ten records; the archive has 0 to 3 and would go on at 4, and Kafka begins at 6."""
+    found = replace(stock_ticks, name=new_topic())
+    monkeypatch.setitem(TOPICS, found.name, found)
+    create_topic(kafka, found.name, retention_ms="86400000")
+    send(kafka, found.name, 10)
+    write_checkpoint(own_lake, found.name, first={0: 0}, ends={0: 4})
+    LakeStore(own_lake).write(f"checkpoints/archive__{found.name}/1/commits/0", b'v1\n{"nextBatchWatermarkMs":0}')
+    archive(own_lake, found.name, range(4), batch=0)
+    delete_records(kafka, found.name, before=6)
+    return found
+
+
+@pytest.fixture
+def command(own_lake: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `millrace`; its exit code, and what it printed."""
+    monkeypatch.setattr("millrace.cli.shared.connected", lambda: SimpleNamespace(environment=own_lake))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def gaps(environment: Environment, topic: Topic) -> list[tuple[str, int, int]]:
+    ledger = update_ledger(environment, topic.name).ledger
+    return [(entry.kind, entry.start, entry.end) for entry in ledger.gaps(0)]
+
+
+def test_an_acknowledgement_outlives_the_ledger(own_lake: Environment, topic: Topic) -> None:
+    lost = find_lost(own_lake, topic)
+    assert lost.streams == {f"checkpoints/archive__{topic.name}/1": {0: (4, 6)}}
+    (only,) = lost.ranges
+    assert (only.start, only.end, only.kind) == (4, 6, "retention loss")
+    accept_loss(own_lake, lost, "ada", "the cluster was down")
+    assert not find_lost(own_lake, topic)
+    assert gaps(own_lake, topic) == [("accepted loss", 4, 6)]
+    archive(own_lake, topic.name, range(6, 10))
+    first = update_ledger(own_lake, topic.name).ledger
+    for path in LakeStore(own_lake).list(f"ledger/{topic.name}"):
+        LakeStore(own_lake).delete(path)
+    (entry,) = update_ledger(own_lake, topic.name).ledger.gaps(0)
+    assert [(kept.kind, kept.start, kept.end, kept.detail) for kept in first.gaps(0)] == [
+        (entry.kind, entry.start, entry.end, entry.detail)
+    ]
+    assert {name: entry.detail[name] for name in ("who", "reason", "was", "kafka")} == {
+        "who": "ada",
+        "reason": "the cluster was down",
+        "was": "retention loss",
+        "kafka": [6, 10],
+    }
+
+
+def test_a_loss_that_the_ledger_had_found_is_accepted_under_its_new_name(
+    own_lake: Environment, kafka: str, topic: Topic
+) -> None:
+    """The archive went on at 8, by whatever means: 4 to 7 are no longer in Kafka or were never archived."""
+    archive(own_lake, topic.name, [8, 9])
+    delete_records(kafka, topic.name, before=8)
+    assert gaps(own_lake, topic) == [("retention loss", 4, 8)]
+    write_checkpoint(own_lake, topic.name, first={0: 0}, ends={0: 10})
+    lost = find_lost(own_lake, topic)
+    assert lost.streams == {}
+    assert [(each.start, each.end) for each in lost.ranges] == [(4, 8)]
+    accept_loss(own_lake, lost, "ada", "why")
+    assert gaps(own_lake, topic) == [("accepted loss", 4, 8)]
+
+
+def test_what_the_archive_has_is_skipped_by_a_stream_and_lost_to_nobody(
+    own_lake: Environment, kafka: str, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A speed layer that is behind the archive."""
+    archive(own_lake, topic.name, range(4, 10), batch=1)
+    store, folder = LakeStore(own_lake), f"checkpoints/archive__{topic.name}/1"
+    store.write(f"{folder}/offsets/1", b"v1\n{}\n" + json.dumps({topic.name: {"0": 10}}).encode())
+    store.write(f"{folder}/commits/1", b"v1\n{}")
+    pipeline = SimpleNamespace(topic=topic)
+    monkeypatch.setattr("millrace.lake.lost_offsets.find_pipeline", lambda name: pipeline)
+    for path in store.list(folder):  # the speed layer of two versions, one of them behind
+        rest = path.removeprefix(folder)
+        store.write(f"checkpoints/stock_high_low__speed/old{rest}", store.read(path) or b"")
+        if not rest.endswith("/1"):
+            store.write(f"checkpoints/stock_high_low__speed/new{rest}", store.read(path) or b"")
+    lost = find_lost(own_lake, topic)
+    assert lost.streams == {"checkpoints/stock_high_low__speed/new": {0: (4, 6)}}
+    assert lost.ranges == []
+    accept_loss(own_lake, lost, "ada", "why")
+    assert update_ledger(own_lake, topic.name).ledger.is_complete
+
+
+def test_intervals_that_a_lost_record_may_belong_to_are_found_by_its_neighbours(
+    own_lake: Environment, kafka: str, topic: Topic
+) -> None:
+    """Before the hole is the archive's record 3; behind it Kafka's record 6, which was sent just now."""
+    late, ahead, minute = topic.allowed_lateness, topic.max_ahead, timedelta(minutes=1)
+    now = datetime.now(UTC)
+    assert Neighbours(own_lake, topic).touched(0, 4, 6, now) == (FIRST + 3 * minute - late, now + ahead)
+    archive(own_lake, topic.name, range(6, 10))
+    assert Neighbours(own_lake, topic).touched(0, 4, 6, now) == (
+        FIRST + 3 * minute - late,
+        FIRST + 6 * minute + late + ahead,
+    )
+    archive(own_lake, topic.name, [5], partition=1)  # nothing before it: as old as it likes; nothing behind it: now
+    assert Neighbours(own_lake, topic).touched(1, 0, 5, now)[0] is None
+    assert Neighbours(own_lake, topic).touched(1, 6, 8, now)[1] == now + ahead
+
+
+@pytest.fixture
+def ticks(own_lake: Environment) -> ArchivedTopic:
+    """Three records in partition 0 and two in 1, all archived."""
+    found = ArchivedTopic(own_lake)
+    found.produce(3)
+    found.produce(2, partition=1)
+    found.archive(3, 2)
+    return found
+
+
+def accept(ticks: ArchivedTopic, since: datetime | None, until: datetime) -> None:
+    """As `accept_loss` leaves it."""
+    from jobs.accepted_losses import AcceptedLoss, LostRange
+
+    name = ticks.topic.name
+    lost = [LostRange(1, 1, 2, "retention loss", since, until)]
+    loss = AcceptedLoss("id", name, None, "ada", datetime(2026, 11, 20, tzinfo=UTC), "why", {}, {}, lost)
+    path = f"{Lake('').accepted_losses(name)}/id.json"
+    LakeStore(ticks.environment).write_json(path, loss.to_json())
+    assert accepted(ticks.environment, name) == [loss]
+
+
+def test_a_touched_interval_is_proven_and_partial_without_permission(ticks: ArchivedTopic) -> None:
+    touched, earlier = ended(HOUR), ended(3 * HOUR)
+    accept(ticks, touched.start + HOUR / 2, touched.end)
+    line = "accepted loss of 1 offsets of partition 1 (1 to 1) by ada on 2026-11-20: why"
+    assert accepted_within(ticks.environment, ticks.topic.name, touched) == [line]
+    certificate = ticks.claim(touched).look().proof()
+    assert certificate is not None
+    assert certificate.partial == [line]
+    untouched = ticks.claim(earlier).look().proof()
+    assert untouched is not None
+    assert untouched.partial == []
+    assert ticks.claim(earlier).partial().partial == []
+
+
+def test_a_loss_that_nobody_has_accepted_is_no_proof(own_lake: Environment, kafka: str, topic: Topic) -> None:
+    from millrace.lake.certificate import Claim
+
+    archive(own_lake, topic.name, range(6, 10), batch=1)
+    store, folder = LakeStore(own_lake), f"checkpoints/archive__{topic.name}/1"
+    store.write(f"{folder}/offsets/1", b"v1\n{}\n" + json.dumps({topic.name: {"0": 10}}).encode())
+    claim = Claim(own_lake, topic, ended(3 * HOUR))
+    assert claim.look().missing == ()  # nobody has looked
+    update_ledger(own_lake, topic.name)
+    (reason,) = claim.look().missing
+    assert "retention loss: partition 0: offsets 4 to 5 (2)" in reason
+    assert f"`millrace accept-loss {topic.name}`" in reason
+    accept_loss(own_lake, find_lost(own_lake, topic), "ada", "why")
+    assert claim.look().missing == ()
+    assert claim.partial().partial == []
+    assert len(Claim(own_lake, topic, Interval(FIRST, FIRST + HOUR)).partial().partial) == 1
+
+
+def test_the_command_shows_asks_and_says_what_to_do(own_lake: Environment, topic: Topic, command: Command) -> None:
+    code, out, _ = command("accept-loss", topic.name, "--dry-run")
+    assert code == 0
+    assert f"archive__{topic.name}/1" in out
+    assert "4 to 5" in out
+    assert accepted(own_lake, topic.name) == []
+    assert command("accept-loss", topic.name, "--yes")[0] == 2
+    assert command("ledger", topic.name)[0] == 0
+    code, out, _ = command("accept-loss", topic.name, "--yes", "--reason", "INC-1", "--json")
+    told = json.loads(out)
+    assert (code, told["streams"]) == (0, {f"checkpoints/archive__{topic.name}/1": {"0": [4, 6]}})
+    assert told["accepted"]["reason"] == "INC-1"
+    assert "every stream can go on" in command("accept-loss", topic.name)[1]
+    code, out, _ = command("ledger", topic.name)
+    assert code == 3
+    assert f"by {told['accepted']['who']} at" in out
+    assert "not complete, but accounted for" in out
+
+
+def test_the_task_accepts_only_what_is_confirmed_and_with_a_reason(
+    own_lake: Environment, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from millrace.tasks.accept_loss import accept_topic_loss, who_triggered
+
+    monkeypatch.setattr("millrace.tasks.accept_loss.environment_for_task", lambda name: own_lake)
+    looked = accept_topic_loss(topic.name, "", False, "ada", None)
+    assert (len(looked["lost"]), looked["accepted"]) == (1, None)
+    with pytest.raises(UsageError, match="needs a reason"):
+        accept_topic_loss(topic.name, " ", True, "ada", None)
+    who = who_triggered({"dag_run": SimpleNamespace(run_id="manual_1", triggering_user_name="ada")})  # type: ignore[typeddict-item]
+    assert accept_topic_loss(topic.name, "INC-1", True, who, None)["accepted"]["who"] == "ada"
+    assert who_triggered({"dag_run": SimpleNamespace(run_id="manual_1")}) == "run manual_1"  # type: ignore[typeddict-item]
+
+
+def test_a_topic_that_was_recreated_has_nothing_to_accept(own_lake: Environment, kafka: str, topic: Topic) -> None:
+    store = LakeStore(own_lake)
+    store.write_json(f"checkpoints/archive__{topic.name}/1/topic.json", {"topic": topic.name, "topic_id": "another"})
+    with pytest.raises(MillraceError, match="recreated in Kafka, or cut off"):
+        find_lost(own_lake, topic)
