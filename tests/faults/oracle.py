@@ -28,7 +28,7 @@ class Oracle:
 
     @classmethod
     def of(cls, acknowledged: Path, held: list[tuple[int, KafkaRecord]], maybe: Iterable[int]) -> Oracle:
-        """Of what Kafka holds (see `numbered_records`); fails unless that is what it has acknowledged.
+        """Of what Kafka held (see `numbered_records`); fails unless that is what it has acknowledged.
 
         Of records that were given up (`maybe`) each may be there, once.
         """
@@ -45,6 +45,11 @@ class Oracle:
         unknown = set(records) - {ack.number for ack in acks} - set(maybe)
         assert not unknown, f"Kafka holds {len(unknown)} records that were never acknowledged: {sorted(unknown)[:5]}"
         return cls(records)
+
+    def without(self, lost: Iterable[Mapping[int, tuple[int, int]]]) -> Oracle:
+        """The oracle of what is left when these offsets are lost."""
+        gone = {(p, offset) for each in lost for p, (start, end) in each.items() for offset in range(start, end)}
+        return Oracle({n: r for n, r in self.records.items() if (r.partition, r.offset) not in gone})
 
     def rows(self, below: Mapping[int, int] | None = None) -> Rows:
         """The view of all records, or of those with an offset below that of their partition."""

@@ -15,22 +15,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from millrace.stack.airflow_client import AirflowClient
 from tests.faults.checks import check_all, settle
+from tests.faults.keepers import AirflowKeeper, Keeper, LoopKeeper
+from tests.faults.nemesis.airflow import AIRFLOW_FAULTS
 from tests.faults.nemesis.batch import BATCH_FAULTS
 from tests.faults.nemesis.drivers import DRIVER_FAULTS
 from tests.faults.nemesis.fault import Fault, strike
 from tests.faults.nemesis.services import SERVICE_FAULTS
 from tests.faults.nemesis.storage import STORAGE_FAULTS
+from tests.faults.nemesis.topic import TOPIC_FAULTS, recreate
 from tests.faults.producer import Load, Plan
 from tests.faults.reader import Reader, Windows
 from tests.faults.report import Report, Say
 from tests.faults.scene import Scene
 from tests.faults.stack import FaultStack
-from tests.faults.streams import Keeper, streams_of
+from tests.faults.streams import Stream, streams_of
 
 __all__ = ["FAULTS", "SHORT", "Run", "main", "run"]
 
-FAULTS = {**DRIVER_FAULTS, **SERVICE_FAULTS, **STORAGE_FAULTS, **BATCH_FAULTS}
+FAULTS = {**DRIVER_FAULTS, **SERVICE_FAULTS, **STORAGE_FAULTS, **BATCH_FAULTS, **TOPIC_FAULTS, **AIRFLOW_FAULTS}
+LAST = "topic deleted and made anew"
+"""Nothing can follow it: its offsets name other records."""
 
 _MOST_FAILURES = 3
 
@@ -55,6 +61,7 @@ class Run:
     names: tuple[str, ...] = tuple(FAULTS)
     airflow: bool = False
     days: int = 3
+    recreate: bool = False
 
     def faults(self, chance: random.Random) -> Iterator[Fault]:
         """Each once, in an order that the seed gives, then any for as long as asked."""
@@ -106,9 +113,10 @@ def _run(wanted: Run, folder: Path, report: Report, undo: ExitStack) -> None:
     report.note("settled: nothing more is sent, all is processed, every past day is published")
     for line in check_all(scene, folder / "acknowledged.jsonl").lines():
         report.note(line)
+    if wanted.recreate:
+        report.note(f"fault {len(report.struck) + 1:2} {LAST}: {recreate(scene)}")
     assert not report.failures, f"{len(report.failures)} faults failed: {report.failures}"
-    ends = sum(len(keeper.ends) for keeper in scene.keepers.values())
-    report.note(f"ok: seed {wanted.seed}, {len(report.struck)} faults, {ends} drivers of streams ended")
+    report.note(f"ok: seed {wanted.seed}, {len(report.struck) + wanted.recreate} faults")
 
 
 def _strike_all(wanted: Run, scene: Scene, report: Report) -> None:
@@ -133,7 +141,7 @@ def _scene(stack: FaultStack, plan: Plan, chance: random.Random, folder: Path) -
         stack=stack,
         archive=archive,
         speed=speed,
-        keepers={stream.title: Keeper(stream) for stream in (archive, speed)},
+        keepers={stream.title: _keeper(stream) for stream in (archive, speed)},
         load=Load(stack.environment.kafka_bootstrap, folder / "acknowledged.jsonl"),
         reader=Reader(stack.environment, windows),
         windows=windows,
@@ -141,6 +149,12 @@ def _scene(stack: FaultStack, plan: Plan, chance: random.Random, folder: Path) -
         days=plan.past_days,
         folder=folder,
     )
+
+
+def _keeper(stream: Stream) -> Keeper:
+    if stream.stack.has_airflow:
+        return AirflowKeeper(stream, AirflowClient.local(stream.stack.home))
+    return LoopKeeper(stream)
 
 
 def _end(scene: Scene) -> None:
@@ -163,7 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.getLogger("azure").setLevel(logging.WARNING)
     names = tuple(options.only or (SHORT if options.short else FAULTS))
-    wanted = Run(options.seed, options.minutes, names, options.airflow, 2 if options.short else 3)
+    is_whole = names == tuple(FAULTS)
+    wanted = Run(options.seed, options.minutes, names, options.airflow, 2 if options.short else 3, is_whole)
     folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
     went_well = run(wanted, folder, lambda line: print(line, flush=True))
     if went_well and not options.keep:

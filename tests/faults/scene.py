@@ -21,14 +21,18 @@ from millrace.lake.published import Publication, publications
 from millrace.platforms.protocol import RunningJob
 from millrace.stack.airflow_settings import process_environment
 from millrace.stack.process import environment_with
+from tests.end_to_end.topic_oracle import KafkaRecord
+from tests.faults.keepers import Keeper
 from tests.faults.producer import Load
 from tests.faults.reader import Reader, Windows
 from tests.faults.signals import kill
 from tests.faults.stack import FaultStack
-from tests.faults.streams import Keeper, Stream, driver_processes
+from tests.faults.streams import Stream, driver_processes
 from tests.faults.waiting import PATIENCE, await_true
 
 __all__ = ["BatchRun", "Scene"]
+
+_MILLRACE = [sys.executable, "-c", "from millrace.cli import main; main()"]
 
 
 @dataclass
@@ -46,7 +50,10 @@ class Scene:
     days: list[datetime]
     folder: Path
     batch_runs: int = 0
-    notes: list[str] = field(default_factory=list)
+    held: list[tuple[int, KafkaRecord]] = field(default_factory=list)
+    """What Kafka held before it lost some of it, each record with its number."""
+    lost: dict[str, list[dict[int, tuple[int, int]]]] = field(default_factory=lambda: {"archive": [], "speed": []})
+    """What was accepted as lost: ranges of offsets by partition, per layer."""
 
     @property
     def streams(self) -> tuple[Stream, Stream]:
@@ -73,6 +80,20 @@ class Scene:
         found = publications(self.stack.direct, stock_high_low)
         return next((each for each in found if each.interval.start == day), None)
 
+    def command(self, *arguments: str) -> str:
+        """What a command of `millrace` prints; fails where it does not succeed."""
+        done = subprocess.run(
+            [*_MILLRACE, *arguments],
+            env=environment_with(process_environment(self.stack.home)),
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE.total_seconds(),
+            check=False,
+        )
+        assert done.returncode == 0, f"millrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
     def reprocess(self, *days: datetime, wait: timedelta = PATIENCE) -> BatchRun:
         """Starts `millrace reprocess` for these days, as a person would."""
         self.batch_runs += 1
@@ -87,11 +108,10 @@ class BatchRun:
         self._log = log
         self._before = {job.id for job in scene.archive.platform.live_jobs()}
         dates = [f"{day:%Y-%m-%d}" for day in days]
-        code = "from millrace.cli import main; main()"
         options = ["--wait", str(wait.total_seconds()), "--json"]
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code, "reprocess", stock_high_low.name, *dates, *options],
+                [*_MILLRACE, "reprocess", stock_high_low.name, *dates, *options],
                 env=environment_with(process_environment(scene.stack.home)),
                 cwd=PROJECT_ROOT,
                 stdin=subprocess.DEVNULL,

@@ -1,11 +1,8 @@
-"""The two streams of a run: their drivers, their micro-batches, and who keeps them alive."""
+"""The two streams of a run: their drivers, and their micro-batches."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,19 +14,15 @@ from jobs.topics import stock_ticks
 from jobs.version import fingerprint
 from millrace.builders.stream_jobs import archive_job, speed_job
 from millrace.environment import Environment
-from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
 from millrace.platforms.local import LocalPlatform, local_platform
-from millrace.platforms.local_folder import JobFolder
+from millrace.platforms.local_folder import JobFolder, job_folders
 from millrace.platforms.local_tree import session_members
 from millrace.platforms.protocol import RunningJob, SparkJob
-from millrace.supervision.connection import Connection
-from millrace.supervision.generation import Generation
-from millrace.supervision.supervision import Supervision
 from tests.faults.stack import FaultStack
 from tests.faults.waiting import await_true, quietly
 
-__all__ = ["Keeper", "Stream", "driver_processes", "streams_of"]
+__all__ = ["Stream", "driver_processes", "streams_of"]
 
 _LAKE = Lake("")
 
@@ -65,6 +58,19 @@ class Stream:
         job = self.platform.find(self.job_name)
         told = "\n".join(self.platform.logs(job.id, 2000)) if job else ""
         return job if "millrace: query" in told else None
+
+    def exit_codes(self) -> list[int]:
+        """Of its drivers that have ended, oldest first; the platform keeps the last twenty."""
+        return [code for _, code in self._ended()]
+
+    def last_words(self, code: int) -> list[str]:
+        """The end of the log of the newest driver that ended with this exit code."""
+        return next(folder.tail(400) for folder, found in reversed(self._ended()) if found == code)
+
+    def _ended(self) -> list[tuple[JobFolder, int]]:
+        folders = [f for f in job_folders(self.platform.root) if f.id.partition("--")[2] == self.job_name]
+        ended = [(folder, folder.read("exit.json")) for folder in folders if not folder.is_alive()]
+        return [(folder, int(found["code"])) for folder, found in ended if found]
 
     def processes(self, job: RunningJob) -> list[psutil.Process]:
         return driver_processes(self.platform, job)
@@ -133,64 +139,3 @@ def streams_of(stack: FaultStack, archive_trigger: timedelta, speed_trigger: tim
             stack,
         ),
     )
-
-
-class Keeper:
-    """Keeps a stream's driver alive, as its task in Airflow would, but without giving up.
-
-    `ends`: when (by the monotonic clock) which driver ended, and its exit code. `trouble`: the last error.
-    """
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._stop = threading.Event()
-        self._off = threading.Lock()
-        self._tries = 0
-        self._watched: RunningJob | None = None
-        self.ends: list[tuple[float, str, int | None]] = []
-        self.trouble = ""
-        self._thread = threading.Thread(target=self._run, name=f"keeper of {stream.title}")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def end(self) -> None:
-        """The driver, if any, is left to whoever stops the stack."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @contextmanager
-    def off(self) -> Iterator[None]:
-        """No driver is started within the `with` block."""
-        with self._off:
-            yield
-
-    def _run(self) -> None:
-        while not self._stop.wait(0.5):
-            try:
-                with self._off:
-                    self._keep()
-            except Exception as error:  # noqa: BLE001 - the storage may be down on purpose
-                self.trouble = repr(error)
-
-    def _keep(self) -> None:
-        stream = self._stream
-        running = stream.platform.find(stream.job_name)
-        if running is None and self._watched is not None:
-            status = stream.platform.state(self._watched.id)
-            self.ends.append((time.monotonic(), self._watched.id, status.exit_code))
-            self._watched = None
-        if running is None and not self._stop.is_set():
-            running = self._start()
-        self._watched = running
-
-    def _start(self) -> RunningJob:
-        self._tries += 1
-        environment = self._stream.stack.environment
-        connection = Connection(environment, self._stream.platform, LakeStore(environment))
-        generation = Generation("faults", self._tries)
-        supervision = Supervision(self._stream.job_name, generation, connection)
-        running = supervision.start(self._stream.make_job)
-        supervision.adopt(running)
-        return running
