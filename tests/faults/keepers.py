@@ -69,7 +69,7 @@ class _Looping:
 
 
 class LoopKeeper(_Looping):
-    """Starts a driver whenever there is none and the environment answers, as Airflow's task does, but never gives up."""
+    """Starts a driver whenever there is none and the environment answers: Airflow's task, but it never gives up."""
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)

@@ -18,6 +18,7 @@ from jobs.topics import stock_ticks
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.lake.store import LakeStore
+from millrace.platforms.local import LocalPlatform, local_platform
 from millrace.stack import process
 from millrace.stack.airflow import prepare_airflow, start_airflow
 from millrace.stack.azurite import AZURITE, account_key_file, blob_endpoint, start_azurite
@@ -73,6 +74,7 @@ class FaultStack:
     def down(self) -> None:
         """Ends everything; the run's folder stays."""
         try:
+            self._stop_other_machines()
             if hasattr(self, "environment"):
                 stop_jobs(self.environment, "the fault run ends", stay_stopped=True, home=self.home)
         finally:
@@ -104,6 +106,20 @@ class FaultStack:
 
     def is_running(self, name: str) -> bool:
         return process.is_running(self.storage if name == AZURITE else self.home, name)
+
+    def other_machine(self, name: str) -> LocalPlatform:
+        """Where Spark runs too, and nobody knows of the jobs of this machine."""
+        return LocalPlatform(self._machines / name, local_platform(self.environment, self.home).launch)
+
+    @property
+    def _machines(self) -> Path:
+        return self.home.root / "machines"
+
+    def _stop_other_machines(self) -> None:
+        for folder in self._machines.glob("*"):
+            platform = self.other_machine(folder.name)
+            for job in platform.live_jobs():
+                platform.cancel(job.id)
 
     @property
     def extents(self) -> Path:

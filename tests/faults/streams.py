@@ -59,18 +59,11 @@ class Stream:
         told = "\n".join(self.platform.logs(job.id, 2000)) if job else ""
         return job if "millrace: query" in told else None
 
-    def exit_codes(self) -> list[int]:
-        """Of its drivers that have ended, oldest first; the platform keeps the last twenty."""
-        return [code for _, code in self._ended()]
-
-    def last_words(self, code: int) -> list[str]:
-        """The end of the log of the newest driver that ended with this exit code."""
-        return next(folder.tail(400) for folder, found in reversed(self._ended()) if found == code)
-
-    def _ended(self) -> list[tuple[JobFolder, int]]:
+    def exit_codes(self) -> dict[str, int]:
+        """Of its drivers that have ended, by their id; the platform keeps the last twenty."""
         folders = [f for f in job_folders(self.platform.root) if f.id.partition("--")[2] == self.job_name]
         ended = [(folder, folder.read("exit.json")) for folder in folders if not folder.is_alive()]
-        return [(folder, int(found["code"])) for folder, found in ended if found]
+        return {folder.id: int(found["code"]) for folder, found in ended if found}
 
     def processes(self, job: RunningJob) -> list[psutil.Process]:
         return driver_processes(self.platform, job)

@@ -28,7 +28,7 @@ def kill_between_data_and_commit(scene: Scene, stream: Stream) -> str:
         files = stream.orphans() - earlier
         assert files, f"{blob} was about to be written, and there is no new data file"
         assert written < batch, f"micro-batch {batch} was committed already"
-        job = _kill(scene, stream)
+        job = _kill(stream)
     assert stream.written() == written, "the commit went through all the same"
     _await_successor(stream, job)
     stream.await_batch(batch)
@@ -44,7 +44,7 @@ def kill_between_commit_and_checkpoint(scene: Scene, stream: Stream) -> str:
         batch = int(trap.await_request(PATIENCE).rpartition("/")[2])
         assert stream.written() == batch, f"micro-batch {batch} ends, and is not in the table"
         assert stream.committed() < batch, f"the checkpoint has micro-batch {batch} already"
-        job = _kill(scene, stream)
+        job = _kill(stream)
     assert stream.committed() < batch, "the checkpoint's commit went through all the same"
     _await_successor(stream, job)
     stream.await_batch(batch)
@@ -53,7 +53,7 @@ def kill_between_commit_and_checkpoint(scene: Scene, stream: Stream) -> str:
 
 def kill_anywhere(scene: Scene, stream: Stream) -> str:
     """At whatever line it is."""
-    job = _kill(scene, stream)
+    job = _kill(stream)
     _await_successor(stream, job)
     return f"driver {_short(job)} killed; another runs"
 
@@ -78,7 +78,7 @@ def two_at_once(scene: Scene, stream: Stream) -> str:
     with scene.unkept(stream):
         kill(stream.processes(stream.running()))
         await_true(f"the end of {stream.title}", lambda: stream.platform.find(stream.job_name) is None)
-        platforms = [_machine(scene, stream, name) for name in ("one", "two")]
+        platforms = [scene.stack.other_machine(name) for name in ("one", "two")]
         jobs = [p.submit(stream.make_job(scene.stack.environment, f"{p.root.name}.1")) for p in platforms]
         pairs = list(zip(platforms, jobs, strict=True))
         loser = await_true(f"one of two drivers of {stream.title} to be refused", lambda: _refused(pairs))
@@ -97,7 +97,7 @@ def take_over_from_sleeper(scene: Scene, stream: Stream) -> str:
         sleeper = stream.running()
         with stopped(stream.processes(sleeper)):
             before = _settled(stream)
-            other = _machine(scene, stream, "other")
+            other = scene.stack.other_machine("other")
             job = _take_over(other, stream, scene)
             stream.await_batch(before + 1)
         end = await_true("the sleeper's end", lambda: _ended(stream.platform, sleeper))
@@ -119,11 +119,6 @@ def _take_over(platform: LocalPlatform, stream: Stream, scene: Scene) -> Running
     return await_true("another driver to take the lock", holds, PATIENCE, poll_s=1)
 
 
-def _machine(scene: Scene, stream: Stream, name: str) -> LocalPlatform:
-    """Another machine: it knows nothing of the jobs of the first."""
-    return LocalPlatform(scene.stack.home.root / "machines" / name, stream.platform.launch)
-
-
 def _refused(pairs: list[tuple[LocalPlatform, RunningJob]]) -> tuple[LocalPlatform, RunningJob] | None:
     return next((pair for pair in pairs if _ended(*pair) == _LOCK_HELD), None)
 
@@ -133,7 +128,7 @@ def _ended(platform: LocalPlatform, job: RunningJob) -> int | None:
     return None if status.state is JobState.RUNNING else status.exit_code
 
 
-def _kill(scene: Scene, stream: Stream) -> RunningJob:
+def _kill(stream: Stream) -> RunningJob:
     job = stream.driver()
     victims = await_true(f"processes of {job.id}", lambda: stream.processes(job))
     kill(victims)

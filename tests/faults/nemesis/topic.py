@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import timedelta
 
 from confluent_kafka import TopicPartition
@@ -43,7 +44,7 @@ def truncate(scene: Scene) -> str:
         lost = {name: _lost(starts, first) for name, starts in following.items()}
         assert lost["archive"], f"the archive was not behind: {following['archive']}, {first}"
         assert lost["speed"], f"the speed layer was not behind: {following['speed']}, {first}"
-        ends = {stream.title: len(stream.exit_codes()) for stream in scene.streams}
+        ends = {stream.title: stream.exit_codes() for stream in scene.streams}
     for stream in scene.streams:
         _await_refusal(stream, ends[stream.title])
     accepted = json.loads(scene.command("accept-loss", stock_ticks.name, "--yes", "--reason", "faults", "--json"))
@@ -63,7 +64,7 @@ def recreate(scene: Scene) -> str:
     """Deleted and made anew, when nothing is written any more: nothing can go on, and nothing is overwritten."""
     admin = AdminClient({"bootstrap.servers": scene.stack.environment.kafka_bootstrap, "log_level": 0})
     before = _rows(scene)
-    ends = {stream.title: len(stream.exit_codes()) for stream in scene.streams}
+    ends = {stream.title: stream.exit_codes() for stream in scene.streams}
     admin.delete_topics([stock_ticks.name])[stock_ticks.name].result(60)
     await_true("the end of the topic", lambda: stock_ticks.name not in admin.list_topics(timeout=30).topics, _SOON)
     ensure_topic(scene.stack.environment, stock_ticks.name, stock_ticks.partitions)
@@ -75,13 +76,16 @@ def recreate(scene: Scene) -> str:
     return f"both drivers refused to go on (exit code {_LOST_OFFSETS}); the archive's {before:,} rows are untouched"
 
 
-def _await_refusal(stream: Stream, known: int) -> None:
-    def refused() -> bool:
-        return _LOST_OFFSETS in stream.exit_codes()[known:]
+def _await_refusal(stream: Stream, known: Collection[str]) -> None:
+    """Until a driver that is not known has ended for lost offsets, and has said of which topic."""
 
-    await_true(f"{stream.title} to refuse to go on", refused)
-    said = next(line for line in stream.last_words(_LOST_OFFSETS) if line.startswith("millrace:"))
-    assert stock_ticks.name in said, said
+    def refused() -> str | None:
+        ended = stream.exit_codes().items()
+        return next((job for job, code in ended if code == _LOST_OFFSETS and job not in known), None)
+
+    log = stream.platform.logs(await_true(f"{stream.title} to refuse to go on", refused), 400)
+    said = [line for line in log if line.startswith("millrace:")]
+    assert any(stock_ticks.name in line for line in said), said
 
 
 def _forget(scene: Scene) -> dict[int, int]:
