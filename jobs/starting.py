@@ -18,6 +18,7 @@ from jobs.kafka import read_stream
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
+from jobs.serving_table import preferred_versions
 from jobs.tables import read_table
 from jobs.topic import Topic
 
@@ -42,7 +43,7 @@ class Start:
     kafka: Optional[Dict[int, int]] = None
 
 
-def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: str, probe: str) -> Start:
+def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str, bootstrap: str, probe: str) -> Start:
     """Where a version without a checkpoint begins. `probe`: a folder on the lake for the while.
 
     That is with the first record whose Kafka timestamp lies in the first unpublished interval, or before it by no more
@@ -50,7 +51,7 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: s
     where the archive has partitions that Kafka has not.
     """
     files, topic = LakeFiles(spark), pipeline.topic
-    since = _since(spark, files, lake, pipeline)
+    since = _since(spark, files, lake, pipeline, version)
     options = _options(since)
     archived = _archived(spark, files, lake, topic, since)
     if archived is None:
@@ -72,12 +73,16 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: s
     return Start({"startingOffsets": json.dumps({topic.name: kafka})}, archived, kafka)
 
 
-def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline) -> Optional[datetime]:
-    """From which Kafka timestamp on; None: from the earliest record, for nothing is published."""
+def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> Optional[datetime]:
+    """From which Kafka timestamp on; None: from the earliest record, for nothing is published.
+
+    What versions have published that do not serve does not count: an upgrade that was withdrawn leaves that.
+    """
     if not files.is_table(lake.published):
         return None
+    serve = {version, *preferred_versions(spark, lake, pipeline.name)}
     mine = read_table(spark, lake.published).where(F.col("pipeline") == pipeline.name)
-    published = {row["_interval"] for row in mine.select("_interval").distinct().collect()}
+    published = {row["_interval"] for row in mine.select("_interval", "version").collect() if row["version"] in serve}
     if not published:
         return None
     interval = Interval.parse(min(published), pipeline.interval)
