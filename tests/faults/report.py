@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.nemesis.fault import Struck
@@ -32,9 +32,13 @@ class Report:
         what = f"fault {len(self.struck):2} {struck.name} [{struck.seconds:.0f} s]"
         self.say(f"{self._at()} {what}: {struck.proof} | after it: {struck.after}")
 
-    def failed(self, name: str, error: Exception) -> None:
+    def failed(self, name: str, error: Exception, troubles: Sequence[str]) -> None:
         self.failures.append(name)
-        self.say(f"{self._at()} FAILED: {name}: {error}\n{''.join(traceback.format_exception(error)[-3:])}")
+        where = traceback.extract_tb(error.__traceback__)
+        calls = " > ".join(f"{frame.name}:{frame.lineno}" for frame in where if "tests/faults" in frame.filename)
+        self.say(f"{self._at()} FAILED: {name}: {error!r} ({calls})")
+        for line in troubles:
+            self.say(f"       {line}")
 
     def leave_out(self, name: str, why: str) -> None:
         self.left_out.append(name)

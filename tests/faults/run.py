@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from millrace.stack.airflow_client import AirflowClient
+from millrace.supervision.driver_log import error_line
 from tests.faults.checks import check_all, settle
 from tests.faults.keepers import AirflowKeeper, Keeper, LoopKeeper
 from tests.faults.nemesis.airflow import AIRFLOW_FAULTS
@@ -129,9 +130,19 @@ def _strike_all(wanted: Run, scene: Scene, report: Report) -> None:
         try:
             report.fault(strike(fault, scene))
         except Exception as error:
-            report.failed(fault.name, error)
+            report.failed(fault.name, error, _troubles(scene))
             if len(report.failures) == _MOST_FAILURES:
                 raise
+
+
+def _troubles(scene: Scene) -> list[str]:
+    """What the drivers and their keepers said last."""
+    said = [f"keeper of {name}: {keeper.trouble}" for name, keeper in scene.keepers.items() if keeper.trouble]
+    for stream in scene.streams:
+        newest = stream.newest_job()
+        log = stream.platform.logs(newest, 400) if newest else []
+        said.append(f"{stream.title}: {newest}: {error_line(log)}")
+    return said
 
 
 def _scene(stack: FaultStack, plan: Plan, chance: random.Random, folder: Path) -> Scene:

@@ -55,15 +55,26 @@ class Stream:
         return await_true(f"{self.title} to run", self._running)
 
     def _running(self) -> RunningJob | None:
-        job = self.platform.find(self.job_name)
-        told = "\n".join(self.platform.logs(job.id, 2000)) if job else ""
-        return job if "millrace: query" in told else None
+        return self.runs(self.platform)
+
+    def runs(self, platform: LocalPlatform) -> RunningJob | None:
+        """The driver that lives there and runs the query: it has the lock."""
+        job = platform.find(self.job_name)
+        told = "\n".join(platform.logs(job.id, 2000)) if job else ""
+        return job if f"millrace: query {self.job_name} runs" in told else None
 
     def exit_codes(self) -> dict[str, int]:
         """Of its drivers that have ended, by their id; the platform keeps the last twenty."""
-        folders = [f for f in job_folders(self.platform.root) if f.id.partition("--")[2] == self.job_name]
+        folders = self._folders()
         ended = [(folder, folder.read("exit.json")) for folder in folders if not folder.is_alive()]
         return {folder.id: int(found["code"]) for folder, found in ended if found}
+
+    def newest_job(self) -> str | None:
+        """The id of the newest driver, alive or not."""
+        return next((folder.id for folder in reversed(self._folders())), None)
+
+    def _folders(self) -> list[JobFolder]:
+        return [f for f in job_folders(self.platform.root) if f.id.partition("--")[2] == self.job_name]
 
     def processes(self, job: RunningJob) -> list[psutil.Process]:
         return driver_processes(self.platform, job)
