@@ -10,6 +10,7 @@ import typer
 from jobs.errors import DeclarationError, MillraceError, UsageError
 from millrace.cli import (
     accept_loss,
+    azure,
     batch,
     data,
     dead_letters,
@@ -52,6 +53,7 @@ for group in (
     ledger,
     accept_loss,
     pipelines,
+    azure,
 ):
     group.register(app)
 

@@ -58,6 +58,7 @@ def millrace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def test_every_command_of_the_design_is_there() -> None:
     registered = {found.name or (found.callback and found.callback.__name__) for found in app.registered_commands}
     assert registered == set(COMMANDS)
+    assert [group.name for group in app.registered_groups] == ["azure"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
