@@ -9,13 +9,14 @@ from jobs.errors import MillraceError
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.catch_up import processed_offsets
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
-from millrace.lake.versions import check_known, processed, speed_intervals
+from millrace.lake.versions import check_known, speed_intervals
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "check_switch", "served_offsets", "switch_problems"]
+__all__ = ["NotReadyError", "await_ready", "check_switch", "served_offsets", "switch_problems"]
 
 _LISTED = 5
 
@@ -33,12 +34,24 @@ def check_switch(
     look_back: timedelta | None = None,
     allow_older: bool = False,
 ) -> None:
+    """As `await_ready`; raises UsageError for a version that has left nothing on the lake."""
+    check_known(environment, pipeline, version)
+    await_ready(environment, pipeline, version, wait=wait, look_back=look_back, allow_older=allow_older)
+
+
+def await_ready(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    *,
+    wait: timedelta = timedelta(0),
+    look_back: timedelta | None = None,
+    allow_older: bool = False,
+) -> None:
     """Returns when the version has what is served now; see `switch_problems` for what that means.
 
-    Raises UsageError for a version that has left nothing on the lake, NotReadyError where something is still missing
-    after `wait`.
+    Raises NotReadyError where something is still missing after `wait`.
     """
-    check_known(environment, pipeline, version)
     offsets = served_offsets(environment, pipeline)
     problems: list[str] = []
 
@@ -59,7 +72,7 @@ def served_offsets(environment: Environment, pipeline: Pipeline) -> dict[int, in
 
     Ask once, and then look until another version has reached it: both go on reading meanwhile.
     """
-    return processed(environment, pipeline, served_version(environment, pipeline))
+    return processed_offsets(environment, pipeline, served_version(environment, pipeline)) or {}
 
 
 def switch_problems(
@@ -86,7 +99,7 @@ def switch_problems(
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
-        *_behind(pipeline, version, offsets, processed(environment, pipeline, version)),
+        *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
         *_vanishing(pipeline, shown - of_version - set(speed.get(version, ()))),
         *([] if allow_older else _older(version, older)),
         *_lengths([*served, *(each for each in published if each.version == version)]),

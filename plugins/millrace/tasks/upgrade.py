@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jobs.errors import MillraceError, UsageError
+from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake import speed_query, speed_stream, upgrade_query
 from jobs.pipeline import Pipeline
@@ -111,11 +111,10 @@ def switch_version(
     """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
 
     Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
-    within two minutes, where readers would miss what they have now, and where another version has been served
+    within two minutes, or readers would still miss what they have now, and where another version has been served
     meanwhile. What the old version alone has published, it goes on serving.
     """
-    from millrace.lake.catch_up import is_caught_up
-    from millrace.lake.readiness import switch_problems
+    from millrace.lake.readiness import await_ready
     from millrace.lake.serving import served_version, switch
 
     environment, version, served = environment_for_task(environment_name), plan["version"], plan["served"]
@@ -123,13 +122,7 @@ def switch_version(
         _log.info("version %s is served already", version)
         return
     _refuse_ended(candidate_state())
-    if not is_caught_up(environment, pipeline, version, served, _LAST_PATIENCE):
-        raise MillraceError(
-            f"pipeline {pipeline.name!r}: version {version} has fallen behind {served} since it had caught up, so it is"
-            " not served; look at the log of the task `candidate`"
-        )
-    if problems := switch_problems(environment, pipeline, version, {}, allow_older=True):
-        raise MillraceError(f"pipeline {pipeline.name!r}: version {version} is not served: {'; '.join(problems)}")
+    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True)
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)

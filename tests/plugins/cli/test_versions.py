@@ -11,16 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.lake import Lake, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
 from millrace.cli import app, shared
 from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving, served_version, serving_history, switch
-from millrace.lake.store import LakeStore
 from millrace.supervision.connection import Connection
-from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
+from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_processed, write_speed
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
 CODE = fingerprint(stock_high_low)
@@ -39,9 +37,7 @@ def lake_here(environment: Environment) -> Environment:
     for version, high in (("v1", 10), (CODE, 11)):
         publish_day(own, 0, version, high)
         write_speed(own, interval(1), batch_id=0, high=5, version=version)
-        line = {"batch_id": 0, "query_id": version, "end_offsets": {"stock_ticks": {"0": 100}}}
-        path = Lake("").progress(speed_stream("stock_high_low", version), "2026-11-20")
-        LakeStore(own).write(path, json.dumps(line).encode())
+        write_processed(own, version, 100)
     return own
 
 
