@@ -13,7 +13,7 @@ from jobs.checkpoint import Checkpoint
 from jobs.decode import decode
 from jobs.errors import UsageError
 from jobs.kafka import read_stream
-from jobs.lake import Lake, speed_query
+from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
 from jobs.layers import interval_of, transform_events
 from jobs.manifest import check_restart, speed_facts, write_manifest
@@ -49,7 +49,7 @@ def start_speed(
     query = speed_query(pipeline.name)
     checkpoint = lake.checkpoint(query, version)
     uri = lake.speed(pipeline.name)
-    journal = ProgressJournal(files, lake, query, Checkpoint(files, checkpoint))
+    journal = ProgressJournal(files, lake, speed_stream(pipeline.name, version), Checkpoint(files, checkpoint))
     earlier = Bootstrap(spark, pipeline, lake, checkpoint, journal)
     earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")

@@ -45,7 +45,8 @@ class Plan(TypedDict):
 def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_name: str | None) -> Plan:
     """The version of the code here against the served one; raises AirflowSkipException where nothing is to be done.
 
-    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`.
+    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. Not
+    those of another topic, that the pipeline read once: its records are not in the archive that a run would read now.
     """
     from jobs.version import fingerprint
     from millrace.lake.serving import current_serving
@@ -161,8 +162,9 @@ def _refuse_ended(candidate: str | None) -> None:
 
 
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:
+    from millrace.lake.pending_late import is_of_topic
     from millrace.lake.published import publications, publications_of
 
     done = {found.interval for found in publications_of(environment, pipeline, version)}
-    served = [found.interval for found in publications(environment, pipeline)]
+    served = [found.interval for found in publications(environment, pipeline) if is_of_topic(pipeline, found)]
     return [each for each in served if each not in done and (since is None or each.end > since)]

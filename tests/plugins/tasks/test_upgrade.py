@@ -77,6 +77,14 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
 
 
+def test_what_was_read_of_another_topic_is_left_to_the_old_version(lake_here: Environment) -> None:
+    """The new topic's archive has none of its records: a run would publish an empty day."""
+    published(lake_here, days_ago(3), OLD)
+    moved = dataclasses.replace(stock_high_low, topic=dataclasses.replace(stock_high_low.topic, name="new_ticks"))
+    assert upgrade.plan_upgrade(moved, None, None)["intervals"] == []
+    assert upgrade.plan_upgrade(stock_high_low, None, None)["intervals"] == [days_ago(3).id]
+
+
 def test_without_a_new_version_there_is_nothing_to_do(lake_here: Environment) -> None:
     with pytest.raises(AirflowSkipException, match="no version is served yet"):
         upgrade.plan_upgrade(stock_high_low, None, None)
