@@ -31,7 +31,7 @@ _TAIL = 2000  # characters
 _LOOPBACK = "127.0.0.1"
 # Else a warning about each class that is left out, and in every driver's log one about an archive that does not fit.
 _IN_SILENCE = ("-Xlog:cds=off", "-Xlog:cds+dynamic=off")
-_JAVA = "-XX:+UseParallelGC -XX:TieredStopAtLevel=1"  # for a minute's work, the quick compiler alone
+_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # for a minute's work, the quick compiler alone
 _log = logging.getLogger(__name__)
 
 
