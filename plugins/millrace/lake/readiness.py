@@ -100,8 +100,8 @@ def switch_problems(
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
-        *_vanishing(pipeline, shown - of_version - set(speed.get(version, ()))),
-        *([] if allow_older else _older(version, older)),
+        *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
+        *([] if allow_older else _older(pipeline, version, older)),
         *_lengths([*served, *(each for each in published if each.version == version)]),
     ]
 
@@ -116,21 +116,23 @@ def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: M
         )
 
 
-def _vanishing(pipeline: Pipeline, intervals: Collection[str]) -> Iterator[str]:
+def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
     if intervals:
         yield (
             f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
-            f" until its stream has rows of them, or publish them: `millrace reprocess {pipeline.name} INTERVAL …`"
+            " until its stream has rows of them, or publish them:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 
 
-def _older(version: str, older: Collection[Publication]) -> Iterator[str]:
+def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> Iterator[str]:
     if older:
         of = ", ".join(sorted({each.version for each in older}))
         yield (
-            f"{len(older)} served intervals are published by older versions ({of}) alone:"
-            f" {_listed([each.interval.id for each in older])}; backfill them under version {version}, or allow that"
-            " the older version goes on serving them (--allow-older)"
+            f"{len(older)} served intervals are published by other versions ({of}) alone, which would go on serving"
+            f" them: {_listed([each.interval.id for each in older])}; run them under version {version}:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …` (a switch leaves them"
+            " there with --allow-older)"
         )
 
 
