@@ -16,7 +16,7 @@ from millrace.lake.serving import preferred_versions, served_version
 from millrace.lake.versions import check_known, speed_intervals
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "await_ready", "check_switch", "served_offsets", "switch_problems"]
+__all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
 
 _LISTED = 5
 
@@ -102,7 +102,7 @@ def switch_problems(
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
         *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
         *([] if allow_older else _older(pipeline, version, older)),
-        *_lengths([*served, *(each for each in published if each.version == version)]),
+        *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
 
 
@@ -136,9 +136,9 @@ def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> 
         )
 
 
-def _lengths(publications: Collection[Publication]) -> Iterator[str]:
+def length_problems(publications: Collection[Publication], *lengths_beside: timedelta) -> Iterator[str]:
     """Intervals are told apart by their start: of two lengths, one would hide a part of the other."""
-    lengths = {each.interval.end - each.interval.start for each in publications}
+    lengths = {*lengths_beside, *(each.interval.end - each.interval.start for each in publications)}
     if len(lengths) > 1:
         yield (
             f"its intervals are of another length than the served ones ({' and '.join(map(str, sorted(lengths)))});"
