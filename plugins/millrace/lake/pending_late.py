@@ -16,10 +16,7 @@ from millrace.lake.published import Publication, publications
 from millrace.lake.run_extent import read_span
 from millrace.lake.tables import open_table
 
-__all__ = ["REPAIR_WITHIN", "is_of_topic", "overdue", "pending_late", "why_repaired"]
-
-REPAIR_WITHIN = timedelta(days=7)
-"""How far back intervals are repaired unless something else is asked for."""
+__all__ = ["is_of_topic", "overdue", "pending_late", "why_repaired"]
 
 
 def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:

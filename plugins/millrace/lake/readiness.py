@@ -16,7 +16,7 @@ from millrace.lake.serving import preferred_versions, served_version
 from millrace.lake.versions import check_known, speed_intervals
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "await_ready", "check_switch", "served_offsets", "switch_problems"]
+__all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
 
 _LISTED = 5
 
@@ -100,9 +100,9 @@ def switch_problems(
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
-        *_vanishing(pipeline, shown - of_version - set(speed.get(version, ()))),
-        *([] if allow_older else _older(version, older)),
-        *_lengths([*served, *(each for each in published if each.version == version)]),
+        *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
+        *([] if allow_older else _older(pipeline, version, older)),
+        *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
 
 
@@ -116,27 +116,29 @@ def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: M
         )
 
 
-def _vanishing(pipeline: Pipeline, intervals: Collection[str]) -> Iterator[str]:
+def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
     if intervals:
         yield (
             f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
-            f" until its stream has rows of them, or publish them: `millrace reprocess {pipeline.name} INTERVAL …`"
+            " until its stream has rows of them, or publish them:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 
 
-def _older(version: str, older: Collection[Publication]) -> Iterator[str]:
+def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> Iterator[str]:
     if older:
         of = ", ".join(sorted({each.version for each in older}))
         yield (
-            f"{len(older)} served intervals are published by older versions ({of}) alone:"
-            f" {_listed([each.interval.id for each in older])}; backfill them under version {version}, or allow that"
-            " the older version goes on serving them (--allow-older)"
+            f"{len(older)} served intervals are published by other versions ({of}) alone, which would go on serving"
+            f" them: {_listed([each.interval.id for each in older])}; run them under version {version}:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …` (a switch leaves them"
+            " there with --allow-older)"
         )
 
 
-def _lengths(publications: Collection[Publication]) -> Iterator[str]:
+def length_problems(publications: Collection[Publication], *lengths_beside: timedelta) -> Iterator[str]:
     """Intervals are told apart by their start: of two lengths, one would hide a part of the other."""
-    lengths = {each.interval.end - each.interval.start for each in publications}
+    lengths = {*lengths_beside, *(each.interval.end - each.interval.start for each in publications)}
     if len(lengths) > 1:
         yield (
             f"its intervals are of another length than the served ones ({' and '.join(map(str, sorted(lengths)))});"

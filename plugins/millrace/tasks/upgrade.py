@@ -47,6 +47,7 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
 
     The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. Not
     those of another topic, that the pipeline read once: its records are not in the archive that a run would read now.
+    Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
     from jobs.version import fingerprint
     from millrace.lake.serving import current_serving
@@ -59,6 +60,7 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
         )
     if serving.versions[0] == version:
         raise AirflowSkipException(f"{pipeline.name}: the code here is version {version}, which is served")
+    _refuse_another_length(environment, pipeline)
     since = None if backfill_days is None else datetime.now(UTC) - timedelta(days=backfill_days)
     intervals = _to_backfill(environment, pipeline, version, since)
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
@@ -159,6 +161,14 @@ def withdraw_candidate(pipeline: Pipeline, plan: Plan | None, environment_name: 
 def _refuse_ended(candidate: str | None) -> None:
     if candidate in ("failed", "success", "skipped", "removed", "upstream_failed"):
         raise AirflowFailException(f"the candidate's stream has ended ({candidate}): its task's log says why")
+
+
+def _refuse_another_length(environment: Environment, pipeline: Pipeline) -> None:
+    from millrace.lake.published import publications
+    from millrace.lake.readiness import length_problems
+
+    for problem in length_problems(publications(environment, pipeline), pipeline.interval):
+        raise AirflowFailException(f"{pipeline.name}: {problem}")
 
 
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:

@@ -82,8 +82,8 @@ def test_served_intervals_that_the_version_has_not_published_keep_it_back_unless
 ) -> None:
     published(two_versions, interval(2), "v1")
     (problem,) = problems(two_versions)
-    told = f"1 served intervals are published by older versions (v1) alone: {interval(2).id}; backfill them under"
-    assert problem.startswith(told)
+    told = "1 served intervals are published by other versions (v1) alone, which would go on serving them"
+    assert problem.startswith(f"{told}: {interval(2).id}; run them under version v2: `millrace reprocess")
     assert problems(two_versions, allow_older=True) == []
 
 
@@ -91,7 +91,7 @@ def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Envi
     published(two_versions, interval(2), "v1")
     published(two_versions, YESTERDAY, "v1")
     (problem,) = problems(two_versions, look_back=5 * DAY)
-    assert f"alone: {YESTERDAY.id};" in problem
+    assert f"serving them: {YESTERDAY.id};" in problem
     published(two_versions, YESTERDAY, "v2")
     assert problems(two_versions, look_back=5 * DAY) == []
 

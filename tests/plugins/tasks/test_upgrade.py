@@ -85,6 +85,15 @@ def test_what_was_read_of_another_topic_is_left_to_the_old_version(lake_here: En
     assert upgrade.plan_upgrade(stock_high_low, None, None)["intervals"] == [days_ago(3).id]
 
 
+def test_intervals_of_another_length_are_refused_before_anything_is_run(lake_here: Environment) -> None:
+    published(lake_here, days_ago(3), OLD)
+    hourly = dataclasses.replace(stock_high_low, interval=timedelta(hours=1))
+    with pytest.raises(
+        AirflowFailException, match=r"intervals are of another length .*1:00:00 and 1 day.*another name"
+    ):
+        upgrade.plan_upgrade(hourly, None, None)
+
+
 def test_without_a_new_version_there_is_nothing_to_do(lake_here: Environment) -> None:
     with pytest.raises(AirflowSkipException, match="no version is served yet"):
         upgrade.plan_upgrade(stock_high_low, None, None)
