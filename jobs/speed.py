@@ -19,7 +19,7 @@ from jobs.layers import interval_of, transform_events
 from jobs.manifest import check_restart, speed_facts, write_manifest
 from jobs.pipeline import Pipeline
 from jobs.progress import ProgressJournal
-from jobs.starting import Start, find_start
+from jobs.starting import Start, find_start, note_start
 from jobs.tables import ensure_table, read_table
 from jobs.update_log import UpdateLog
 
@@ -55,6 +55,8 @@ def start_speed(
     resumes = files.exists(f"{checkpoint}/metadata")
     begins = not resumes and not earlier.is_under_way
     start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe") if begins else Start({})
+    if begins:
+        note_start(files, checkpoint, start)
     records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
     log = _log(records, pipeline)
     facts = speed_facts(spark, pipeline, log)

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from jobs.errors import MillraceError
+from jobs.interval import Interval
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.lake.catch_up import processed_offsets
+from millrace.lake.catch_up import processed_offsets, whole_from
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
@@ -87,20 +88,22 @@ def switch_problems(
     """What keeps the version from being served, each with its remedy; empty where nothing does.
 
     Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
-    layer serves; it must have published every served interval that ended in the last `look_back` (default: ever),
-    unless with `allow_older`, by which these stay served by the older version; intervals must be of one length.
+    layer serves, and have read that from its beginning; it must have published every served interval that ended in the
+    last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version;
+    intervals must be of one length.
     """
-    versions = preferred_versions(environment, pipeline)
+    versions, begun = preferred_versions(environment, pipeline), whole_from(environment, pipeline, version)
     published = all_publications(environment, pipeline)
     speed = speed_intervals(environment, pipeline)
     of_version = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     shown = set(speed.get(versions[0], ())) - {each.interval.id for each in served}
+    whole = {each for each in speed.get(version, ()) if begun is None or each >= Interval(begun, begun).id}
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
-        *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
+        *_vanishing(pipeline, version, shown - of_version - whole),
         *([] if allow_older else _older(pipeline, version, older)),
         *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
@@ -119,8 +122,8 @@ def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: M
 def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
     if intervals:
         yield (
-            f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
-            " until its stream has rows of them, or publish them:"
+            f"{len(intervals)} intervals that the speed layer serves would have no rows, or only late ones:"
+            f" {_listed(intervals)}; wait until its stream has rows of them, or publish them:"
             f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 

@@ -45,7 +45,8 @@ class Plan(TypedDict):
 def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_name: str | None) -> Plan:
     """The version of the code here against the served one; raises AirflowSkipException where nothing is to be done.
 
-    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. Not
+    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. And
+    those that the speed layer serves and that lie before them: the new stream begins behind what is published. Not
     those of another topic, that the pipeline read once: its records are not in the archive that a run would read now.
     Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
@@ -62,7 +63,8 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
         raise AirflowSkipException(f"{pipeline.name}: the code here is version {version}, which is served")
     _refuse_another_length(environment, pipeline)
     since = None if backfill_days is None else datetime.now(UTC) - timedelta(days=backfill_days)
-    intervals = _to_backfill(environment, pipeline, version, since)
+    before = _before_the_published(environment, pipeline, version, serving.versions[0])
+    intervals = [*before, *_to_backfill(environment, pipeline, version, since)]
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
     _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
     return Plan(version=version, served=serving.versions[0], intervals=[each.id for each in intervals])
@@ -169,6 +171,18 @@ def _refuse_another_length(environment: Environment, pipeline: Pipeline) -> None
 
     for problem in length_problems(publications(environment, pipeline), pipeline.interval):
         raise AirflowFailException(f"{pipeline.name}: {problem}")
+
+
+def _before_the_published(environment: Environment, pipeline: Pipeline, version: str, served: str) -> list[Interval]:
+    from millrace.lake.pending_late import is_of_topic
+    from millrace.lake.published import publications, publications_of
+    from millrace.lake.versions import speed_intervals
+
+    mine = (found for found in publications(environment, pipeline) if is_of_topic(pipeline, found))
+    oldest = min((found.interval.id for found in mine), default="")
+    done = {found.interval.id for found in publications_of(environment, pipeline, version)}
+    found = sorted(speed_intervals(environment, pipeline).get(served, ()))
+    return [Interval.parse(each, pipeline.interval) for each in found if each < oldest and each not in done]
 
 
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:

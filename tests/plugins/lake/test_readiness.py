@@ -15,6 +15,7 @@ from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems
 from millrace.lake.serving import begin_serving, switch
+from millrace.lake.store import LakeStore
 from millrace.lake.versions import version_states
 from tests.plugins.lake.lake_rows import certificate, interval, write_processed, write_speed
 
@@ -99,8 +100,24 @@ def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Envi
 def test_an_interval_whose_speed_rows_would_vanish_keeps_it_back(two_versions: Environment) -> None:
     write_speed(two_versions, interval(2), batch_id=4, high=1, version="v1")
     (problem,) = problems(two_versions, allow_older=True)
-    assert problem.startswith(f"1 intervals that the speed layer serves would have no rows: {interval(2).id}; wait")
+    told = "1 intervals that the speed layer serves would have no rows, or only late ones"
+    assert problem.startswith(f"{told}: {interval(2).id}; wait")
     published(two_versions, interval(2), "v2")
+    assert problems(two_versions) == []
+
+
+def test_rows_of_an_interval_that_its_stream_has_read_in_part_are_no_answer(two_versions: Environment) -> None:
+    """It began behind the published intervals, and has of an older one, which no one published, what came late."""
+    for number in (2, 3):
+        for version in ("v1", "v2"):
+            write_speed(two_versions, interval(number), batch_id=4, high=1, version=version)
+    assert problems(two_versions) == []
+    began = "checkpoints/stock_high_low__speed/v2/started.json"
+    LakeStore(two_versions).write_json(began, {"whole_from": interval(3).start.isoformat()})
+    (problem,) = problems(two_versions)
+    assert problem.startswith("2 intervals that the speed layer serves would have no rows, or only late ones")
+    assert f"{interval(1).id}, {interval(2).id}; wait" in problem
+    LakeStore(two_versions).write_json(began, {"whole_from": None})
     assert problems(two_versions) == []
 
 

@@ -77,6 +77,18 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
 
 
+def test_what_the_speed_layer_serves_before_the_published_intervals_is_planned_too(lake_here: Environment) -> None:
+    """The new stream begins behind what is published in a row: it would have of them what comes late, and no more."""
+    for number in (50, 40, 1):
+        write_speed(lake_here, days_ago(number), 0, high=1, version=OLD)
+    write_speed(lake_here, days_ago(60), 0, high=1, version=NEW)
+    published(lake_here, days_ago(3), OLD), published(lake_here, days_ago(2), OLD)
+    planned = [days_ago(number).id for number in (50, 40)]
+    assert upgrade.plan_upgrade(stock_high_low, 2, None)["intervals"] == [*planned, days_ago(2).id]
+    published(lake_here, days_ago(50), NEW)
+    assert upgrade.plan_upgrade(stock_high_low, 0, None)["intervals"] == planned[1:]
+
+
 def test_what_was_read_of_another_topic_is_left_to_the_old_version(lake_here: Environment) -> None:
     """The new topic's archive has none of its records: a run would publish an empty day."""
     published(lake_here, days_ago(3), OLD)
