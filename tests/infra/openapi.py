@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from millrace.azure.arm import Resource
 from millrace.stack.node import fetch_packages, node_binary
@@ -54,13 +56,17 @@ def verdicts(resources: list[Resource], specs: Path) -> list[Verdict]:
         {"url": f"https://management.azure.com{resource.id}?api-version={resource.api_version}", "body": resource.body}
         for resource in resources
     ]
-    job = {"specs": str(specs), "files": [f"specification/{file}" for file in _FILES], "requests": requests}
+    return [
+        Verdict(resource, answer["operation"], tuple(answer["errors"]))
+        for resource, answer in zip(resources, judged(requests, _FILES, specs), strict=True)
+    ]
+
+
+def judged(requests: list[dict[str, Any]], files: Sequence[str], specs: Path) -> list[dict[str, Any]]:
+    """What the validator says of each request (oav/validate.js), by the definitions in `files`, globs below `specs`."""
+    job = {"specs": str(specs), "files": [f"specification/{file}" for file in files], "requests": requests}
     command = [str(node_binary()), str(_OAV / "validate.js"), str(fetch_packages(_OAV))]
     done = subprocess.run(command, input=json.dumps(job), text=True, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"oav ended with code {done.returncode}: {done.stderr[-2000:]}")
-    answers = json.loads(done.stdout.rpartition("\n")[2])
-    return [
-        Verdict(resource, answer["operation"], tuple(answer["errors"]))
-        for resource, answer in zip(resources, answers, strict=True)
-    ]
+    return list(json.loads(done.stdout.rpartition("\n")[2]))
