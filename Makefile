@@ -18,7 +18,7 @@ VENV_CHECKOV := .venv-checkov
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-spark33 lint lock
+.PHONY: help setup setup-dev demo down clean test test-spark33 faults lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 		MILLRACE_SPARK33_JARS="$$($(VENV)/bin/python -c 'import os; from millrace.stack.jars import fetch_jars; print(os.pathsep.join(map(str, fetch_jars("spark33"))))')" \
 		$(VENV33)/bin/python -m pytest -m both_engines tests/jobs; \
 	fi
+
+faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")
+	@$(VENV)/bin/python -m tests.faults --airflow $(ARGS)
 
 lint: setup-dev ## Check style, types, imports, and that jobs/ runs on Python 3.8
 	@$(VENV)/bin/ruff check .

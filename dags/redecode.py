@@ -1,8 +1,8 @@
 """The Airflow DAG `redecode`: dead letters of a topic get a second chance, after its decoder was corrected.
 
 1. Correct the topic's declaration, or the decoder: `millrace dead-letters <topic>` shows what could not be decoded.
-2. Clear the tasks of the topic's archive DAG and of its pipelines' speed DAGs: new records are decoded as corrected
-   from then on. A decoder is part of a pipeline's version, so the speed layers start new checkpoints.
+2. Clear the task of the topic's archive DAG: it decodes new records as corrected from then on. A decoder is part of a
+   pipeline's version: its DAG `<pipeline>__upgrade` brings the corrected one into service.
 3. Trigger this DAG. Records that decode now move into their days, in one commit; the others keep their reason.
 
 A moved record is *pending late* of its interval: the next nightly run of each pipeline repairs published intervals

@@ -62,7 +62,6 @@ class Checkpoint:
         """Raises UsageError where Spark could not go on from it: a file that it reads is damaged or missing, or tells
         of another topic.
 
-
         Spark reads the metadata, the newest two plans and the newest commit.
         """
         if self.query_id() is None:

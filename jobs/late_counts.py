@@ -28,7 +28,9 @@ def late_counts(marked: DataFrame, pipeline: Pipeline, interval: Interval) -> Di
     first_end = first_end_us(pipeline)
     last_end = F.least(F.col("_late_us"), first_end + (length - every))
     late = marked.where(F.col("_lacks").isNull() & is_late_for(first_end))
-    dropped = late.select("partition", "offset", F.explode(F.sequence(first_end, last_end, F.lit(every))).alias("_end"))
+    dropped = late.select(
+        "partition", "offset", F.explode(F.sequence(first_end, last_end, F.lit(every).cast("long"))).alias("_end")
+    )
     start = F.col("_end") - length
     placed = start + micros(windows.row_time(EPOCH) - EPOCH)
     dropped = dropped.where(placed.between(micros(interval.start - EPOCH), micros(interval.end - EPOCH) - 1))

@@ -52,6 +52,7 @@ def outcomes(batch: DataFrame, speed: DataFrame, pipeline: Pipeline) -> DataFram
     `magnitude` is the greatest relative difference of a numeric column; 1 where a side has no row.
     """
     values = [name for name in batch.columns if name not in pipeline.key and not name.startswith("_")]
+    speed = _with_columns_of(batch, speed)
     left, right = _packed(batch, pipeline, values, "b"), _packed(speed, pipeline, values, "s")
     types = {field.name: field.dataType for field in batch.schema.fields}
     equal, magnitude = F.lit(True), [F.lit(0.0), F.lit(0.0)]
@@ -81,6 +82,14 @@ def outcomes(batch: DataFrame, speed: DataFrame, pipeline: Pipeline) -> DataFram
         F.col("s").dropFields("_present").alias("speed") if values else F.col("s").alias("speed"),
         F.when(one_sided, 1.0).otherwise(F.greatest(*magnitude)).alias("magnitude"),
     )
+
+
+def _with_columns_of(batch: DataFrame, speed: DataFrame) -> DataFrame:
+    """`speed` with nulls in the columns that its table lacks: those that only another version has written so far."""
+    for field in batch.schema.fields:
+        if field.name not in speed.columns:
+            speed = speed.withColumn(field.name, F.lit(None).cast(field.dataType))
+    return speed
 
 
 def _differences(differing: DataFrame, pipeline: Pipeline, find_causes: FindCauses) -> Dict[str, Any]:

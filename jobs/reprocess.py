@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Mapping, Tuple
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -92,12 +92,16 @@ def _check_whole(written: DataFrame, pipeline: Pipeline, interval: Interval) -> 
         return
     longest = written.where(F.col(windows.end) >= F.lit(read_to)).orderBy(F.col(windows.end).desc()).first()
     if longest is not None:
-        key = ", ".join(f"{name}={longest[name]}" for name in pipeline.key)
+        key = ", ".join(f"{name}={_shown(longest[name])}" for name in pipeline.key)
         raise UsageError(
             f"pipeline {pipeline.name!r}, interval {interval.id}: the session {key} goes on to where the run stops"
             f" reading, {read_to:%Y-%m-%d %H:%M:%S} UTC, {windows.lookback} after the interval's end: its row would be"
             " cut; raise the lookback of Sessions to the longest session there is, or cut long ones up front"
         )
+
+
+def _shown(value: Any) -> str:
+    return value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _count(events: DataFrame) -> Tuple[int, Dict[int, Tuple[int, int]]]:

@@ -54,7 +54,7 @@ def start_speed(
     earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")
     begins = not resumes and not earlier.is_under_way
-    start = find_start(spark, pipeline, lake, bootstrap, f"{checkpoint}/probe") if begins else Start({})
+    start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe") if begins else Start({})
     records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
     log = _log(records, pipeline)
     facts = speed_facts(spark, pipeline, log)

@@ -18,6 +18,7 @@ from jobs.kafka import read_stream
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
+from jobs.serving_table import preferred_versions
 from jobs.tables import read_table
 from jobs.topic import Topic
 
@@ -42,7 +43,7 @@ class Start:
     kafka: Optional[Dict[int, int]] = None
 
 
-def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: str, probe: str) -> Start:
+def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str, bootstrap: str, probe: str) -> Start:
     """Where a version without a checkpoint begins. `probe`: a folder on the lake for the while.
 
     That is with the first record whose Kafka timestamp lies in the first unpublished interval, or before it by no more
@@ -50,7 +51,7 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: s
     where the archive has partitions that Kafka has not.
     """
     files, topic = LakeFiles(spark), pipeline.topic
-    since = _since(spark, files, lake, pipeline)
+    since = _since(spark, files, lake, pipeline, version)
     options = _options(since)
     archived = _archived(spark, files, lake, topic, since)
     if archived is None:
@@ -72,12 +73,16 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: s
     return Start({"startingOffsets": json.dumps({topic.name: kafka})}, archived, kafka)
 
 
-def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline) -> Optional[datetime]:
-    """From which Kafka timestamp on; None: from the earliest record, for nothing is published."""
+def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> Optional[datetime]:
+    """From which Kafka timestamp on; None: from the earliest record, for nothing is published.
+
+    What versions have published that do not serve does not count: an upgrade that was withdrawn leaves that.
+    """
     if not files.is_table(lake.published):
         return None
+    serve = {version, *preferred_versions(spark, lake, pipeline.name)}
     mine = read_table(spark, lake.published).where(F.col("pipeline") == pipeline.name)
-    published = {row["_interval"] for row in mine.select("_interval").distinct().collect()}
+    published = {row["_interval"] for row in mine.select("_interval", "version").collect() if row["version"] in serve}
     if not published:
         return None
     interval = Interval.parse(min(published), pipeline.interval)
@@ -120,11 +125,12 @@ def _coverage(spark: SparkSession, files: LakeFiles, lake: Lake, topic: Topic) -
     """
     checkpoint = Checkpoint(files, lake.checkpoint(archive_query(topic.name), RAW_VERSION))
     commits = spark.sql(f"DESCRIBE HISTORY delta.`{lake.raw(topic.name)}`")
-    written = F.when(F.col("operation") == "STREAMING UPDATE", F.col("operationParameters")["epochId"].cast("long"))
-    mine = F.col("operationParameters")["queryId"] == F.lit(checkpoint.query_id())
-    newest = commits.agg(F.max("version"), F.max(F.when(mine, written))).collect()[0]
-    planned = None if newest[1] is None else checkpoint.planned(newest[1])
-    return newest[0], of_topic(planned.end_offsets, topic.name) if planned else {}
+    # In ANSI mode Spark 3.3 fails on a key that a map lacks.
+    query, batch = (F.expr(f"try_element_at(operationParameters, '{name}')") for name in ("queryId", "epochId"))
+    mine = F.when(query == F.lit(checkpoint.query_id()), batch.cast("long"))
+    raw_version, newest = commits.agg(F.max("version"), F.max(mine)).collect()[0]
+    planned = None if newest is None else checkpoint.planned(newest)
+    return raw_version, of_topic(planned.end_offsets, topic.name) if planned else {}
 
 
 def _by_partition(raw: DataFrame, offset: Any) -> Dict[int, int]:

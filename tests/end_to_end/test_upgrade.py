@@ -81,8 +81,9 @@ def test_an_upgrade_switches_both_layers_and_the_speed_layers_task_follows_there
 
     rollback(environment, stock_high_low, by="a test", reason="a test")
     versions.await_alone(old)
-    assert in_day(versions.view("batch")) == in_day(versions.expected(old))
-    assert (speed := versions.view("speed")) == {key: versions.expected(old)[key] for key in speed}
+    expected = versions.expected(old)
+    assert in_day(versions.view("batch")) == in_day(expected)
+    assert (speed := versions.view("speed")) == {key: expected[key] for key in speed}
 
 
 def in_day(rows: Rows) -> Rows:

@@ -173,14 +173,14 @@ def test_a_run_is_compared_with_what_the_speed_layer_of_its_version_says(speed, 
 
 @pytest.fixture
 def publish(spark, local_lake):
-    """Serves a run: one commit."""
-    columns = "pipeline string, _interval string, run string, certificate string"
+    """Publishes a run under a version: one commit."""
+    columns = "pipeline string, version string, _interval string, run string, certificate string"
     schema = spark.createDataFrame([], columns).schema
-    ensure_table(spark, schema, local_lake.published, ["pipeline", "_interval"])
+    ensure_table(spark, schema, local_lake.published, ["pipeline", "version", "_interval"])
 
-    def serve(run, interval=FRIDAY, pipeline="stock_high_low", certificate="{}"):
-        row = spark.createDataFrame([(pipeline, interval.id, run, certificate)], columns)
-        where = f"pipeline = '{pipeline}' AND _interval = '{interval.id}'"
+    def serve(run, interval=FRIDAY, pipeline="stock_high_low", certificate="{}", version="v1"):
+        row = spark.createDataFrame([(pipeline, version, interval.id, run, certificate)], columns)
+        where = f"pipeline = '{pipeline}' AND version = '{version}' AND _interval = '{interval.id}'"
         row.write.format("delta").mode("overwrite").option("replaceWhere", where).save(local_lake.published)
 
     return serve
@@ -240,3 +240,58 @@ def test_a_view_is_a_snapshot_whatever_is_published_meanwhile(spark, local_lake,
     run("r2", SATURDAY)
     publish("r2", SATURDAY)
     assert served(before) == [("20 00:00", "1.0000", "speed")]
+
+
+@pytest.fixture
+def serve(spark, local_lake):
+    """Writes the next row of `serving`: an order of preference of versions."""
+    columns = "pipeline string, number long, versions array<string>"
+
+    def switch(number, *versions, pipeline="stock_high_low"):
+        row = spark.createDataFrame([(pipeline, number, list(versions))], columns)
+        row.write.format("delta").mode("append").partitionBy("pipeline").save(local_lake.serving)
+
+    return switch
+
+
+# As docs/decisions/0011 gives it.
+SERVED = """
+SELECT _interval, run, version FROM (
+  SELECT p.*, row_number() OVER (PARTITION BY _interval ORDER BY array_position(s.versions, p.version)) AS place
+  FROM published p JOIN (SELECT versions FROM serving WHERE pipeline = 'stock_high_low' ORDER BY number DESC LIMIT 1) s
+    ON array_contains(s.versions, p.version) WHERE p.pipeline = 'stock_high_low') WHERE place = 1
+"""
+
+
+def test_the_newest_order_of_versions_decides_who_serves_an_interval(spark, local_lake, run, speed, publish, serve):
+    sunday = SATURDAY.following()
+    speed(speed_row(0, "1", 0, interval=sunday), speed_row(0, "2", 0, version="v2", interval=sunday))
+    for name, interval in (("r1", FRIDAY), ("r2", FRIDAY), ("r3", SATURDAY), ("r4", sunday)):
+        run(name, interval)
+    publish("r1")
+    publish("r2", version="v2")
+    publish("r3", SATURDAY)
+    publish("r4", sunday, version="never served")
+
+    def answers(version="v1"):
+        rows = serving_view(spark, stock_high_low, local_lake, version).collect()
+        return {(row["_interval"], row["_layer"], row["_version"], str(row["close"])) for row in rows}
+
+    def runs():
+        for table in ("published", "serving"):
+            read_table(spark, getattr(local_lake, table)).createOrReplaceTempView(table)
+        return sorted(tuple(row) for row in spark.sql(SERVED).collect())
+
+    fridays, saturdays = ("7.0000", "9.0000"), (SATURDAY.id, "batch", "v1", "2.0000")
+    old = {*((FRIDAY.id, "batch", "v1", close) for close in fridays), saturdays, (sunday.id, "speed", "v1", "1.0000")}
+    new = {*((FRIDAY.id, "batch", "v2", close) for close in fridays), saturdays, (sunday.id, "speed", "v2", "2.0000")}
+    assert answers() == old, "before anything is served it is the version that is asked for"
+    serve(1, "v1")
+    serve(1, "v2", pipeline="another")
+    assert answers("v2") == old
+    serve(10, "v2", "v1")
+    assert answers() == new
+    assert runs() == [(FRIDAY.id, "r2", "v2"), (SATURDAY.id, "r3", "v1")]
+    serve(11, "v1", "v2")
+    assert answers() == old
+    assert runs() == [(FRIDAY.id, "r1", "v1"), (SATURDAY.id, "r3", "v1")]

@@ -111,3 +111,12 @@ def test_what_has_a_known_cause_comes_after_what_has_none(outcome):
 
 def test_nothing_equals_nothing(outcome):
     assert outcome([], []) == {**counts(), "causes": {}, "differences": []}
+
+
+def test_a_column_that_only_another_version_has_written_so_far_is_null_in_the_speed_layer(spark):
+    batch = spark.createDataFrame(
+        [("A", 1, None, "i"), ("B", 1, 2, "i")], "symbol string, hour int, largest long, _i string"
+    )
+    speed = spark.createDataFrame([("A", 1), ("B", 1)], "symbol string, hour int")
+    found = compare(batch, speed, PIPELINE)
+    assert {name: found[name] for name in counts()} == counts(equal=1, different=1)

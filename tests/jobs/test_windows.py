@@ -13,6 +13,7 @@ from jobs.errors import DeclarationError
 from jobs.interval import Interval
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.speed_sessions import Counted, apart, speed_sessions
+from jobs.version import fingerprint
 from jobs.windows import Sessions, Sliding
 
 pytestmark = pytest.mark.both_engines
@@ -143,3 +144,9 @@ def test_while_nothing_is_closed_the_order_of_arrival_does_not_matter(times, bat
         else:
             expected.append([time])
     assert found == [(each[0], each[-1] + 10, len(each), True) for each in expected]
+
+
+def test_what_is_declared_of_windows_is_part_of_the_version():
+    windows = [MINUTE, Sliding(MINUTE, MINUTE), Sliding(MINUTE, 30 * SECOND), Sliding(MINUTE, 30 * SECOND, "end")]
+    windows += [Sessions(MINUTE, ("symbol",), HOUR), Sessions(MINUTE, ("symbol",), 2 * HOUR)]
+    assert len({fingerprint(declared(each)) for each in windows}) == len(windows)

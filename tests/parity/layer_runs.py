@@ -91,7 +91,9 @@ class LayerRuns:
             at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
             acknowledged.append(Sent(message.value(), at, message.partition(), message.offset()))
 
-        producer = Producer({"bootstrap.servers": self._kafka, "enable.idempotence": True})
+        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
+        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000}
+        producer = Producer(settings)
         for arrival in arrivals:
             timestamp = int(arrival.timestamp.timestamp() * 1000)
             producer.produce(
@@ -152,11 +154,15 @@ class LayerRuns:
         """The query's checkpoint, on this machine's disk."""
         return Path(self.lake.checkpoint(query, version).removeprefix("file://"))
 
-    def publish(self, *intervals: Interval) -> None:
-        """Says that these are published; what is served of them does not matter here."""
-        rows = [(self.pipeline.name, interval.id) for interval in intervals]
-        published = self._spark.createDataFrame(rows, "pipeline string, _interval string")
+    def publish(self, *intervals: Interval, version: str = VERSION) -> None:
+        """Says that these are published by the version, and that VERSION is served; their rows do not matter here."""
+        rows = [(self.pipeline.name, interval.id, version) for interval in intervals]
+        published = self._spark.createDataFrame(rows, "pipeline string, _interval string, version string")
         published.write.format("delta").mode("append").save(self.lake.published)
+        serving = self._spark.createDataFrame(
+            [(self.pipeline.name, [VERSION], 1)], "pipeline string, versions array<string>, number int"
+        )
+        serving.write.format("delta").mode("overwrite").save(self.lake.serving)
 
     def windowed_rows(self, layer: str) -> dict[Key, tuple[Any, ...]]:
         """What a layer ("batch" or "speed") says of a pipeline of tests.parity.windowed, by symbol and start."""

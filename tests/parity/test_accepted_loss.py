@@ -12,10 +12,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
+from jobs.checkpoint import Checkpoint
 from jobs.interval import Interval
 from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import LostOffsetsError
 from jobs.offsets_guard import OffsetsGuard
+from jobs.progress import ProgressJournal
 from jobs.stream import run_stream
 from millrace.environment import Environment
 from millrace.lake.accepted_loss import accept_loss
@@ -61,8 +64,14 @@ class Story(LayerRuns):
         """Both streams, as drivers run them, up to what Kafka holds."""
         for guard, run in ((self.archiver, self.archive), (self.counter, lambda: self.stream([]))):
             guard.settle()
+            self._recover_journal()
             guard.admit()
             run()
+
+    def _recover_journal(self) -> None:
+        """As `jobs.stream.run_stream` does: before the checkpoint is moved, for it tells what was read."""
+        checkpoint = Checkpoint(LakeFiles(self.spark), self.lake.checkpoint(SPEED, VERSION))
+        ProgressJournal(LakeFiles(self.spark), self.lake, SPEED, checkpoint).recover()
 
     def forget(self, before: int) -> None:
         """Kafka deletes the records of partition 0 below the offset, as retention does."""

@@ -87,6 +87,7 @@ def test_a_new_version_replays_from_the_first_unpublished_interval(new_run: Call
     intervals = [Interval.of(day, DAY) for day in days]
     # The third day is a hole; an event may be a day ahead of its Kafka timestamp, so the day before is read as well.
     run.publish(intervals[0], intervals[1], intervals[3])
+    run.publish(intervals[2], version="withdrawn")
     run.stream([], version="v2")
     ticks = [found for found in map(read_tick, sent) if found]
     assert run.speed_rows("v2") == high_low(ticks[1:])

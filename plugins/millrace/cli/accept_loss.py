@@ -28,7 +28,7 @@ millrace accept-loss stock_ticks --yes --reason "INC-1234" --json — for script
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command(epilog=EXAMPLES)(accept_loss)
+    app.command("accept-loss", epilog=EXAMPLES)(accept_loss)
 
 
 def accept_loss(

@@ -27,17 +27,18 @@ def late(
     interval: Annotated[str, typer.Argument(help="The interval's start: 2026-11-20 or 20261120T000000Z.")],
     as_json: Json = False,
 ) -> None:
-    """Count the events of an interval that the speed layer dropped as late, as far as they are archived."""
+    """Count the events of an interval that the served speed layer dropped as late, as far as they are archived."""
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
-    from jobs.version import fingerprint
     from millrace.cli.shared import connected
     from millrace.lake.late import late_events
+    from millrace.lake.serving import served_version
 
     found = find_pipeline(pipeline)
     each = Interval.parse(interval, found.interval)
-    version = fingerprint(found)
-    dropped = late_events(connected().environment, found, each, version)
+    environment = connected().environment
+    version = served_version(environment, found)
+    dropped = late_events(environment, found, each, version)
     if dropped is None:
         raise MillraceError(
             f"pipeline {found.name!r}: version {version} of its speed layer has never run, so it dropped nothing; the"

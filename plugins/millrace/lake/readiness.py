@@ -87,9 +87,9 @@ def switch_problems(
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
         *_behind(pipeline, version, offsets, processed(environment, pipeline, version)),
-        *_vanishing(pipeline, version, shown - of_version - set(speed.get(version, ()))),
-        *([] if allow_older else _older(pipeline, version, older)),
-        *_lengths(pipeline, version, served, [each for each in published if each.version == version]),
+        *_vanishing(pipeline, shown - of_version - set(speed.get(version, ()))),
+        *([] if allow_older else _older(version, older)),
+        *_lengths([*served, *(each for each in published if each.version == version)]),
     ]
 
 
@@ -103,15 +103,15 @@ def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: M
         )
 
 
-def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
+def _vanishing(pipeline: Pipeline, intervals: Collection[str]) -> Iterator[str]:
     if intervals:
         yield (
             f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
-            f" until its stream has rows of them, or reprocess them under version {version}"
+            f" until its stream has rows of them, or publish them: `millrace reprocess {pipeline.name} INTERVAL …`"
         )
 
 
-def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> Iterator[str]:
+def _older(version: str, older: Collection[Publication]) -> Iterator[str]:
     if older:
         of = ", ".join(sorted({each.version for each in older}))
         yield (
@@ -121,11 +121,9 @@ def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> 
         )
 
 
-def _lengths(
-    pipeline: Pipeline, version: str, served: Collection[Publication], new: Collection[Publication]
-) -> Iterator[str]:
+def _lengths(publications: Collection[Publication]) -> Iterator[str]:
     """Intervals are told apart by their start: of two lengths, one would hide a part of the other."""
-    lengths = {each.interval.end - each.interval.start for each in (*served, *new)}
+    lengths = {each.interval.end - each.interval.start for each in publications}
     if len(lengths) > 1:
         yield (
             f"its intervals are of another length than the served ones ({' and '.join(map(str, sorted(lengths)))});"

@@ -46,9 +46,8 @@ def _columns(a: str, b: str, found: VersionComparison) -> Iterator[str]:
 def _differing(a: str, b: str, found: VersionComparison, shown: int) -> Iterator[str]:
     differing = [each for each in found.shared if not each.is_equal]
     for each in differing[:shown]:
-        counts = (
-            f"{each.equal:,} equal, {each.different:,} different, {each.only_a:,} only in {a}, {each.only_b:,} in {b}"
-        )
+        one_sided = f"{each.only_a:,} only in {a}, {each.only_b:,} only in {b}"
+        counts = f"{each.equal:,} equal, {each.different:,} different, {one_sided}"
         yield f"{each.interval} ({each.layer_a} against {each.layer_b}): {counts}"
         yield from (f"  {_key(difference['key'])}: {_difference(a, b, difference)}" for difference in each.worst)
     if len(differing) > shown:

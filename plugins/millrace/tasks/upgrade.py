@@ -133,6 +133,9 @@ def switch_version(
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)
+    if left := " ".join(interval.id for interval in _to_backfill(environment, pipeline, version, None)):
+        _log.warning("older versions go on serving what only they have published: %s", left)
+        _log.warning("`millrace reprocess %s %s` runs that under version %s", pipeline.name, left, version)
 
 
 def withdraw_candidate(pipeline: Pipeline, plan: Plan | None, environment_name: str | None, ti: TaskTry) -> None:

@@ -33,6 +33,7 @@ COMMANDS = (
     "explain",
     "late",
     "ledger",
+    "accept-loss",
 )
 Millrace = Callable[..., tuple[int, str, str]]
 
@@ -80,6 +81,7 @@ def test_every_command_shows_examples_in_its_help(command: str, millrace: Millra
         ("rollback", "stock_high_low"),
         ("dead-letters", "stock_ticks"),
         ("redecode", "stock_ticks"),
+        ("accept-loss", "stock_ticks", "--yes", "--reason", "why"),
     ],
 )
 def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[str, ...], millrace: Millrace) -> None:
@@ -107,6 +109,7 @@ def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[
         (("dead-letters", "nonsense"), "topic 'nonsense' is not declared"),
         (("dead-letters", "stock_ticks", "--until", "noon"), "--until 'noon' is not a time"),
         (("redecode", "nonsense"), "topic 'nonsense' is not declared"),
+        (("accept-loss", "nonsense"), "topic 'nonsense' is not declared"),
         (("nonsense",), "No such command"),
     ],
 )

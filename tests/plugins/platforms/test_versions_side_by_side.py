@@ -130,12 +130,13 @@ def test_versions_run_side_by_side_and_one_commit_switches_both_layers_there_and
     assert drivers.view() == (drivers.expected(old), {(day_id(FIRST_DAY), "speed"), (day_id(SECOND_DAY), "speed")})
     assert drivers.reprocess(old, FIRST_DAY)["parity"]["equal"] > 0
 
+    assert drivers.reprocess(new, FIRST_DAY)["published"]
+
     of_new = drivers.start(new)
     drivers.await_all_processed(new)
     drivers.send(SECOND_DAY + timedelta(minutes=20), 600)
     assert is_caught_up(environment, pipeline, new, old, PATIENCE)
     drivers.await_all_processed(old), drivers.await_all_processed(new)
-    assert drivers.reprocess(new, FIRST_DAY)["published"]
     both_layers = {(day_id(FIRST_DAY), "batch"), (day_id(SECOND_DAY), "speed")}
     assert drivers.view() == (drivers.expected(old), both_layers), "the new version is published, and nobody sees it"
 

@@ -1,0 +1,143 @@
+"""The end of a run: everything must be settled, and then everything is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from jobs.lake import Lake
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.topics import stock_ticks
+from millrace.lake.certificate import certify
+from millrace.lake.ledger import update_ledger
+from millrace.lake.offsets import end_offsets
+from millrace.lake.pending_late import pending_late
+from millrace.lake.published import Publication, publications
+from millrace.lake.tables import open_table
+from millrace.lake.view import read_view
+from tests.end_to_end.topic_oracle import view_rows
+from tests.faults.oracle import Oracle, check_rows, numbered_records
+from tests.faults.reader import Rows, by_interval
+from tests.faults.scene import Scene
+from tests.faults.streams import Stream
+from tests.faults.waiting import PATIENCE, await_true, quietly
+
+__all__ = ["Totals", "check_all", "settle"]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What was compared in the end."""
+
+    sent: int
+    acknowledged: int
+    given_up: int
+    archived: int
+    lost: int
+    intervals: int
+    repairs: int
+    answers: int
+    answer_rows: int
+    view_rows: int
+    polls: int
+    unanswered: int
+
+    def lines(self) -> list[str]:
+        return [
+            f"{self.sent:,} records sent, {self.acknowledged:,} acknowledged, {self.given_up} given up",
+            f"{self.archived:,} records archived, each once, byte for byte; {self.lost} accepted as lost; the ledger"
+            " accounts for every offset",
+            f"{self.intervals} intervals published, by {self.answers} runs that the reader saw"
+            f" ({self.answer_rows:,} rows, each as the oracle has it for what the run had certified)",
+            f"the view equals the oracle row by row: {self.view_rows:,} rows",
+            f"the reader polled {self.polls:,} times; {self.unanswered} times a disturbed storage did not answer",
+        ]
+
+
+def settle(scene: Scene) -> None:
+    """Waits until both layers have processed all that was sent, and publishes every past day with all its events."""
+    environment = scene.stack.environment
+    certify(environment, stock_ticks, wait=PATIENCE)
+    await_speed(scene.speed, end_offsets(environment, stock_ticks.name))
+    days = _unsettled(scene)
+    if days:
+        run = scene.reprocess(*days)
+        try:
+            assert run.result(PATIENCE * len(days)) == 0, run.output
+        finally:
+            run.end()
+    left = _unsettled(scene)
+    assert not left, f"still with pending late events after their repair: {left}"
+
+
+def await_speed(stream: Stream, offsets: dict[int, int]) -> None:
+    """Until the speed layer has done a micro-batch that ends at or after these offsets."""
+
+    def reached() -> bool:
+        done = quietly(lambda: _checkpoint_offsets(stream)) or {}
+        return all(done.get(partition, 0) >= end for partition, end in offsets.items())
+
+    await_true(f"{stream.title} at {offsets}", reached)
+
+
+def check_all(scene: Scene, acknowledged: Path) -> Totals:
+    """Everything against the oracle, after `settle`; the reader polls until the end."""
+    environment = scene.stack.environment
+    polls = scene.reader.polls
+    await_true("the reader to see the end", lambda: scene.reader.polls > polls + 1)
+    scene.reader.end()
+    assert not scene.reader.objections, f"the reader objects: {scene.reader.objections}"
+    held = {*scene.held, *numbered_records(environment.kafka_bootstrap)}
+    everything = Oracle.of(acknowledged, sorted(held), scene.load.maybe)
+    oracle, speed = everything.without(scene.lost["archive"]), everything.without(scene.lost["speed"])
+    table = open_table(environment, Lake(environment.lake).raw(stock_ticks.name))
+    assert table is not None
+    archived = oracle.check_archive(table.to_pyarrow_dataset())
+    ledger = update_ledger(environment, stock_ticks.name).ledger
+    assert ledger.is_complete or (ledger.is_accounted_for and scene.lost["archive"]), ledger.entries
+    found = view_rows(read_view(environment, stock_high_low))
+    published = publications(environment, stock_high_low)
+    check_rows("the view", found, _expected(oracle, speed, published))
+    answers = list(scene.reader.answers.values())
+    answer_rows = sum(oracle.check_answer(answer) for answer in answers)
+    assert all(not each.partial for each in published) or scene.lost["archive"]
+    return Totals(
+        sent=scene.load.sent,
+        acknowledged=scene.load.acknowledged,
+        given_up=len(scene.load.maybe),
+        archived=archived,
+        lost=len(everything.records) - len(oracle.records),
+        intervals=len(published),
+        repairs=len(answers) - len(published),
+        answers=len(answers),
+        answer_rows=answer_rows,
+        view_rows=len(found),
+        polls=scene.reader.polls,
+        unanswered=scene.reader.unanswered,
+    )
+
+
+def _expected(oracle: Oracle, speed: Oracle, published: list[Publication]) -> Rows:
+    """Published intervals as the archive has them, all others as the speed layer could read them."""
+    batch, live = by_interval(oracle.rows()), by_interval(speed.rows())
+    served = {each.interval.id for each in published}
+    chosen = [batch[each] if each in served else live[each] for each in sorted({*batch, *live})]
+    return {key: row for rows in chosen for key, row in rows.items()}
+
+
+def _unsettled(scene: Scene) -> list[datetime]:
+    """Past days that are not published, or have pending late events."""
+    environment = scene.stack.environment
+    published = publications(environment, stock_high_low)
+    pending = pending_late(environment, stock_high_low, published)
+    settled = {each.interval.start for each in published if not pending[each.interval.id]}
+    return [day for day in scene.days if day not in settled]
+
+
+def _checkpoint_offsets(stream: Stream) -> dict[int, int]:
+    from jobs.checkpoint import Checkpoint, of_topic
+    from millrace.lake.text_files import TextFiles
+
+    planned = Checkpoint(TextFiles(stream.stack.store), stream.checkpoint).planned(stream.committed())
+    return of_topic(planned.end_offsets, stock_ticks.name) if planned else {}

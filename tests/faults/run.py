@@ -1,0 +1,197 @@
+"""A run of the fault suite: `python -m tests.faults --seed 7 --minutes 10`, or `--short`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from millrace.stack.airflow_client import AirflowClient
+from millrace.supervision.driver_log import error_line
+from tests.faults.checks import check_all, settle
+from tests.faults.keepers import AirflowKeeper, Keeper, LoopKeeper
+from tests.faults.nemesis.airflow import AIRFLOW_FAULTS
+from tests.faults.nemesis.batch import BATCH_FAULTS
+from tests.faults.nemesis.drivers import DRIVER_FAULTS
+from tests.faults.nemesis.fault import Fault, strike
+from tests.faults.nemesis.services import SERVICE_FAULTS
+from tests.faults.nemesis.storage import STORAGE_FAULTS
+from tests.faults.nemesis.topic import TOPIC_FAULTS, recreate
+from tests.faults.producer import Load, Plan
+from tests.faults.reader import Reader, Windows
+from tests.faults.report import Report, Say
+from tests.faults.scene import Scene
+from tests.faults.stack import FaultStack
+from tests.faults.streams import Stream, streams_of
+
+__all__ = ["FAULTS", "SHORT", "Run", "main", "run"]
+
+FAULTS = {**DRIVER_FAULTS, **SERVICE_FAULTS, **STORAGE_FAULTS, **BATCH_FAULTS, **TOPIC_FAULTS, **AIRFLOW_FAULTS}
+LAST = "topic deleted and made anew"
+"""Nothing can follow it: its offsets name other records."""
+
+_MOST_FAILURES = 3
+
+SHORT = (
+    "archive driver killed between data files and commit",
+    "speed driver killed between commit and checkpoint",
+    "Kafka killed",
+    "Azurite killed",
+    "storage resets connections",
+    "batch driver killed between data files and commit",
+    "batch driver killed between commit and publish",
+    "publisher killed between publish and clean-up",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is to be done. `minutes`: every fault once, in any case, and then faults at random until they are over."""
+
+    seed: int
+    minutes: float = 0.0
+    names: tuple[str, ...] = tuple(FAULTS)
+    airflow: bool = False
+    days: int = 3
+    recreate: bool = False
+
+    def faults(self, chance: random.Random) -> Iterator[Fault]:
+        """Each once, in an order that the seed gives, then any for as long as asked."""
+        deadline = time.monotonic() + self.minutes * 60
+        names = list(self.names)
+        chance.shuffle(names)
+        yield from (FAULTS[name] for name in names)
+        while time.monotonic() < deadline:
+            yield FAULTS[chance.choice(names)]
+
+
+def run(wanted: Run, folder: Path, say: Say) -> bool:
+    """Whether all went well; says everything, and leaves no process behind."""
+    report = Report(say)
+    report.note(f"seed {wanted.seed}; {len(wanted.names)} faults; everything lies in {folder}")
+    try:
+        with ExitStack() as undo:
+            _run(wanted, folder, report, undo)
+    except BaseException as error:
+        report.note(f"FAILED with seed {wanted.seed} after {len(report.struck)} faults: {error}")
+        if not isinstance(error, Exception):
+            raise
+        say(traceback.format_exc())
+        return False
+    return True
+
+
+def _run(wanted: Run, folder: Path, report: Report, undo: ExitStack) -> None:
+    chance, plan = random.Random(wanted.seed), Plan(wanted.seed, wanted.days)
+    stack = FaultStack(folder, airflow=wanted.airflow)
+    undo.callback(stack.down)
+    stack.up()
+    report.note(f"the stack is up: {stack.environment.kafka_bootstrap}, {stack.environment.storage.blob_endpoint}")
+    scene = _scene(stack, plan, chance, folder)
+    undo.callback(_end, scene)
+    scene.load.send_all(plan.history())
+    for keeper in scene.keepers.values():
+        keeper.start()
+    for stream in scene.streams:
+        stream.await_batch(0)
+    scene.load.start(plan.live(datetime.now(UTC)))
+    scene.reader.start()
+    for stream in scene.streams:
+        stream.await_batch(stream.planned() + 1)
+    report.note(f"{scene.load.acknowledged:,} records of {wanted.days} past days are in both layers, live ones follow")
+    _strike_all(wanted, scene, report)
+    scene.load.end()
+    settle(scene)
+    report.note("settled: nothing more is sent, all is processed, every past day is published")
+    for line in check_all(scene, folder / "acknowledged.jsonl").lines():
+        report.note(line)
+    if wanted.recreate:
+        report.note(f"fault {len(report.struck) + 1:2} {LAST}: {recreate(scene)}")
+    assert not report.failures, f"{len(report.failures)} faults failed: {report.failures}"
+    report.note(f"ok: seed {wanted.seed}, {len(report.struck) + wanted.recreate} faults")
+
+
+def _strike_all(wanted: Run, scene: Scene, report: Report) -> None:
+    for fault in wanted.faults(scene.chance):
+        why = fault.obstacle(scene)
+        if why:
+            report.leave_out(fault.name, why)
+            continue
+        report.note(f"next: {fault.name}")
+        try:
+            report.fault(strike(fault, scene))
+        except Exception as error:
+            report.failed(fault.name, error, _troubles(scene))
+            if len(report.failures) == _MOST_FAILURES:
+                raise
+
+
+def _troubles(scene: Scene) -> list[str]:
+    """What the drivers and their keepers said last."""
+    said = [f"keeper of {name}: {keeper.trouble}" for name, keeper in scene.keepers.items() if keeper.trouble]
+    for stream in scene.streams:
+        newest = stream.newest_job()
+        log = stream.platform.logs(newest, 400) if newest else []
+        said.append(f"{stream.title}: {newest}: {error_line(log)}")
+    return said
+
+
+def _scene(stack: FaultStack, plan: Plan, chance: random.Random, folder: Path) -> Scene:
+    windows = Windows()
+    archive, speed = streams_of(stack, timedelta(seconds=2), timedelta(seconds=1))
+    return Scene(
+        stack=stack,
+        archive=archive,
+        speed=speed,
+        keepers={stream.title: _keeper(stream) for stream in (archive, speed)},
+        load=Load(stack.environment.kafka_bootstrap, folder / "acknowledged.jsonl"),
+        reader=Reader(stack.environment, windows),
+        windows=windows,
+        chance=chance,
+        days=plan.past_days,
+        folder=folder,
+    )
+
+
+def _keeper(stream: Stream) -> Keeper:
+    if stream.stack.has_airflow:
+        return AirflowKeeper(stream, AirflowClient.local(stream.stack.home))
+    return LoopKeeper(stream)
+
+
+def _end(scene: Scene) -> None:
+    """Of whoever is still there after a failure."""
+    for keeper in scene.keepers.values():
+        keeper.end()
+    scene.reader.end()
+    scene.load.abandon()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 where all went well, 1 where not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000), help="default: any")
+    parser.add_argument("--minutes", type=float, default=0.0, help="go on with faults at random for so long")
+    parser.add_argument("--short", action="store_true", help="what CI runs: the essential faults, two past days")
+    parser.add_argument("--airflow", action="store_true", help="Airflow keeps the streams, and is killed too")
+    parser.add_argument("--only", action="append", choices=sorted(FAULTS), metavar="FAULT", help="this one")
+    parser.add_argument("--keep", action="store_true", help="do not remove the run's folder when all went well")
+    options = parser.parse_args(arguments)
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    names = tuple(options.only or (SHORT if options.short else FAULTS))
+    is_whole = names == tuple(FAULTS)
+    wanted = Run(options.seed, options.minutes, names, options.airflow, 2 if options.short else 3, is_whole)
+    folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
+    went_well = run(wanted, folder, lambda line: print(line, flush=True))
+    if went_well and not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if went_well else 1

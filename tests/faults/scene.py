@@ -1,0 +1,172 @@
+"""What a fault may touch: the stack, the streams, and whoever writes and reads meanwhile."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from jobs.interval import Interval
+from jobs.lake import batch_query
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.home import PROJECT_ROOT
+from millrace.lake.published import Publication, publications
+from millrace.platforms.protocol import RunningJob
+from millrace.stack.airflow_settings import process_environment
+from millrace.stack.process import environment_with
+from tests.end_to_end.topic_oracle import KafkaRecord
+from tests.faults.keepers import Keeper
+from tests.faults.producer import Load
+from tests.faults.reader import Reader, Windows
+from tests.faults.signals import kill
+from tests.faults.stack import FaultStack
+from tests.faults.streams import Stream, driver_processes
+from tests.faults.waiting import PATIENCE, await_true
+
+__all__ = ["BatchRun", "Scene"]
+
+_MILLRACE = [sys.executable, "-c", "from millrace.cli import main; main()"]
+
+
+@dataclass
+class Scene:
+    """`keepers` by a stream's title. `days` are the starts of the past days."""
+
+    stack: FaultStack
+    archive: Stream
+    speed: Stream
+    keepers: dict[str, Keeper]
+    load: Load
+    reader: Reader
+    windows: Windows
+    chance: random.Random
+    days: list[datetime]
+    folder: Path
+    batch_runs: int = 0
+    held: list[tuple[int, KafkaRecord]] = field(default_factory=list)
+    """What Kafka held before it lost some of it, each record with its number."""
+    lost: dict[str, list[dict[int, tuple[int, int]]]] = field(default_factory=lambda: {"archive": [], "speed": []})
+    """What was accepted as lost: ranges of offsets by partition, per layer."""
+
+    @property
+    def streams(self) -> tuple[Stream, Stream]:
+        return self.archive, self.speed
+
+    @contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """The storage does not answer as it should within the `with` block."""
+        self.windows.open()
+        try:
+            yield
+        finally:
+            self.windows.close()
+
+    def unkept(self, stream: Stream) -> AbstractContextManager[None]:
+        """Nobody starts a driver of the stream within the `with` block."""
+        return self.keepers[stream.title].off()
+
+    def interval(self, day: datetime) -> Interval:
+        return Interval.of(day, stock_high_low.interval)
+
+    def served(self, day: datetime) -> Publication | None:
+        """What is published of a day, read past the proxy."""
+        found = publications(self.stack.direct, stock_high_low)
+        return next((each for each in found if each.interval.start == day), None)
+
+    def command(self, *arguments: str) -> str:
+        """What a command of `millrace` prints; fails where it does not succeed."""
+        done = subprocess.run(
+            [*_MILLRACE, *arguments],
+            env=environment_with(process_environment(self.stack.home)),
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE.total_seconds(),
+            check=False,
+        )
+        assert done.returncode == 0, f"millrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def reprocess(self, *days: datetime, wait: timedelta = PATIENCE) -> BatchRun:
+        """Starts `millrace reprocess` for these days, as a person would."""
+        self.batch_runs += 1
+        return BatchRun(self, list(days), self.folder / f"batch-{self.batch_runs}.log", wait)
+
+
+class BatchRun:
+    """The process of one `millrace reprocess`: it certifies, starts the batch driver, and publishes."""
+
+    def __init__(self, scene: Scene, days: list[datetime], log: Path, wait: timedelta) -> None:
+        self._scene = scene
+        self._log = log
+        self._before = {job.id for job in scene.archive.platform.live_jobs()}
+        dates = [f"{day:%Y-%m-%d}" for day in days]
+        options = ["--wait", str(wait.total_seconds()), "--json"]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [*_MILLRACE, "reprocess", stock_high_low.name, *dates, *options],
+                env=environment_with(process_environment(scene.stack.home)),
+                cwd=PROJECT_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def driver(self) -> RunningJob:
+        """The run's Spark driver, awaited."""
+
+        def found() -> RunningJob | None:
+            assert self._process.poll() is None, f"`millrace reprocess` ended: {self.output}"
+            live = self._scene.archive.platform.live_jobs()
+            mine = (j for j in live if j.name.startswith(batch_query(stock_high_low.name)) and j.id not in self._before)
+            return next(mine, None)
+
+        return await_true("the batch driver", found)
+
+    def kill_driver(self, job: RunningJob) -> None:
+        """SIGKILL to the Spark driver; returns when it is dead."""
+        victims = driver_processes(self._scene.archive.platform, job)
+        assert victims, f"the batch driver {job.id} has no processes"
+        kill(victims)
+
+    def kill(self) -> None:
+        """SIGKILL to the process that certifies and publishes."""
+        assert self._process.poll() is None, f"`millrace reprocess` ended: {self.output}"
+        self._process.kill()
+        assert self._process.wait(30) == -signal.SIGKILL
+
+    def ended(self) -> str | None:
+        """Why nothing more comes of it; None while it runs."""
+        return None if self._process.poll() is None else f"`millrace reprocess` ended: {self.output}"
+
+    def result(self, timeout: timedelta = PATIENCE * 2) -> int:
+        """Its exit code, awaited."""
+        try:
+            return self._process.wait(timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"after {timeout}: `millrace reprocess`: {self.output}") from None
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(30)
+
+    @property
+    def output(self) -> str:
+        """The end of what it wrote."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
+
+    @property
+    def results(self) -> list[dict[str, object]]:
+        """What it said of each interval, when it has succeeded."""
+        lines = self._log.read_text(encoding="utf-8").splitlines()
+        found: list[dict[str, object]] = json.loads(lines[-1])["intervals"]
+        return found
