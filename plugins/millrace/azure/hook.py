@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.microsoft.azure.hooks.base_azure import _AZURE_CLOUD_ENVIRONMENTS, AzureBaseHook
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from azure.mgmt.resource.resources import ResourceManagementClient
 
 __all__ = ["API_VERSION", "ResourceManagerHook"]
+
+# The SDK tells of each request in ten lines, and a deployment is asked for hundreds of times.
+_REQUESTS = logging.getLogger("millrace.azure.requests")
+_REQUESTS.setLevel(logging.WARNING)
 
 API_VERSION = "2024-03-01"  # whose OpenAPI definition the requests are validated against
 
@@ -59,6 +64,8 @@ class ResourceManagerHook(AzureBaseHook):
         return ResourceManagementClient(**self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
+        from azure.mgmt.core.policies import ARMHttpLoggingPolicy
+
         cloud = self.connection.extra_dejson.get("cloud_environment") or "AzurePublicCloud"
         known = _AZURE_CLOUD_ENVIRONMENTS[cloud]
         return {
@@ -67,6 +74,7 @@ class ResourceManagerHook(AzureBaseHook):
             "base_url": known["base_url"],
             "credential_scopes": known["credential_scopes"],
             "api_version": API_VERSION,
+            "http_logging_policy": ARMHttpLoggingPolicy(logger=_REQUESTS),
         }
 
 
@@ -85,5 +93,5 @@ def _checked(connection: Connection) -> Connection:
             "ignores one without the other; set both or neither"
         )
     checked = copy.copy(connection)
-    checked.set_extra(json.dumps(extra | {"use_azure_identity_object": True}))
+    checked.extra = json.dumps(extra | {"use_azure_identity_object": True})
     return checked

@@ -8,7 +8,10 @@ from typing import Any
 
 from millrace.azure.arm.model import DEPLOYMENTS
 
-__all__ = ["Operation", "Step", "changes", "failures", "steps"]
+__all__ = ["ENDED", "Operation", "Step", "changes", "failures", "steps"]
+
+ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
+"""States of a deployment that does nothing any longer."""
 
 Operation = Mapping[str, Any]
 """Azure's own JSON of one operation: `{"operationId", "properties": {"targetResource", "provisioningState", …}}`."""

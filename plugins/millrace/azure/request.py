@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from millrace.azure.arm import Deployment, Scope, TemplateError, evaluate
@@ -19,13 +19,15 @@ _NAME_LENGTH = 64  # Azure's limit
 class DeploymentRequest:
     """A deployment to a subscription. `parameters` are plain values by name, secrets included.
 
-    `stem` begins the deployment's name: what is deployed, such as `millrace-mr-dev`.
+    `stem` begins the deployment's name: what is deployed, such as `millrace-mr-dev`. `standing` are parameters that
+    leave alone what is there already: they win, and are no part of the name, which must stay the same at the next try.
     """
 
     stem: str
     location: str
     template: Mapping[str, Any]
     parameters: Mapping[str, Any]
+    standing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -47,15 +49,22 @@ class DeploymentRequest:
         secure = {name.lower() for name, rule in declared.items() if rule["type"].lower().startswith("secure")}
         return [name for name in self.parameters if name.lower() in secure]
 
+    def leaving(self, standing: Mapping[str, Any]) -> DeploymentRequest:
+        """The same, which leaves alone what stands."""
+        return replace(self, standing=dict(standing))
+
     def body(self) -> dict[str, Any]:
         """What a PUT carries."""
-        parameters = {name: {"value": value} for name, value in self.parameters.items()}
+        parameters = {name: {"value": value} for name, value in self._sent().items()}
         properties = {"mode": "Incremental", "template": self.template, "parameters": parameters}
         return {"location": self.location, "properties": properties}
 
     def evaluated(self, subscription_id: str, tenant_id: str) -> Deployment:
         """What it would create, found out here. Raises TemplateError for what Azure would refuse."""
-        return evaluate(self.template, self.parameters, Scope(subscription_id, tenant_id, self.name, self.location))
+        return evaluate(self.template, self._sent(), Scope(subscription_id, tenant_id, self.name, self.location))
+
+    def _sent(self) -> dict[str, Any]:
+        return {**self.parameters, **self.standing}
 
 
 def typed_parameters(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from millrace.azure.progress import changes, steps
+from millrace.azure.progress import ENDED, changes, steps
+from millrace.triggers.azure_watch import outcome
 
 if TYPE_CHECKING:
     from millrace.azure.deployments import Deployments
 
-__all__ = ["ENDED", "AzureDeploymentTrigger"]
-
-ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
-_REFUSALS = 3
+__all__ = ["AzureDeploymentTrigger"]
 
 
 class AzureDeploymentTrigger(BaseTrigger):
-    """Fires `{"name", "state"}` when the deployment has ended; `state` is `Lost` where Azure no longer knows it or no
-    longer lets us see it, with `reason`.
+    """Fires `{"state"}` when the deployment has ended; `state` is `Lost` where Azure no longer knows it or no longer
+    lets us see it, with `reason`.
 
     Its log has a line for each resource whose state changed. It never cancels a deployment: a task that is cleared
     finds it running and goes on with it, and Azure undoes nothing of a deployment that is cancelled.
@@ -33,52 +31,34 @@ class AzureDeploymentTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.settle_s = settle_s
         self.poll_s = poll_s
+        self._seen: dict[str, str] = {}
+        self._azure: Deployments | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = ("name", "conn_id", "settle_s", "poll_s")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        event = await self._ended()
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        settle, poll = timedelta(seconds=self.settle_s), timedelta(seconds=self.poll_s)
+        yield TriggerEvent(await outcome(self._look, self.log, settle=settle, poll=poll))  # type: ignore[no-untyped-call]
 
-    async def _ended(self) -> dict[str, Any]:
-        from millrace.azure.deployments import PassingError, RefusedError
+    def _look(self) -> dict[str, Any] | None:
+        """How it ended; None while it runs. What has changed since the last look is logged."""
+        deployments = self._deployments()
+        found = deployments.find(self.name)
+        if found is None:
+            return {"state": "Lost", "reason": f"Azure has no deployment {self.name}"}
+        now = steps(deployments.id_of(self.name), deployments.operations)
+        for step in changes(self._seen, now):
+            self.log.info("%s", step)
+        self._seen.update({step.id: step.state for step in now})
+        state = found["properties"]["provisioningState"]
+        return {"state": state} if state in ENDED else None
 
-        deployments, seen, refusals, wait = await asyncio.to_thread(self._connect), {}, 0, self.settle_s
-        while True:
-            await asyncio.sleep(wait)  # at first too: see millrace.triggers.watch.job_end
-            wait = self.poll_s
-            try:
-                state = await asyncio.to_thread(self._look, deployments, seen)
-            except PassingError as error:
-                self.log.warning("%s; asking again", error)
-                continue
-            except RefusedError as error:
-                refusals += 1
-                self.log.warning("%s", error)
-                if refusals >= _REFUSALS:
-                    return {"name": self.name, "state": "Lost", "reason": str(error)}
-                continue
-            refusals = 0
-            if state is None:
-                return {"name": self.name, "state": "Lost", "reason": f"Azure has no deployment {self.name}"}
-            if state in ENDED:
-                return {"name": self.name, "state": state}
-
-    def _connect(self) -> Deployments:
+    def _deployments(self) -> Deployments:
         from millrace.azure.deployments import Deployments
         from millrace.azure.hook import ResourceManagerHook
 
-        return Deployments(ResourceManagerHook(self.conn_id))
-
-    def _look(self, deployments: Deployments, seen: dict[str, str]) -> str | None:
-        """The deployment's state, with what has changed in it since `seen` logged, and `seen` brought up to date."""
-        found: Mapping[str, Any] | None = deployments.find(self.name)
-        if found is None:
-            return None
-        now = steps(deployments.id_of(self.name), deployments.operations)
-        for step in changes(seen, now):
-            self.log.info("%s", step)
-        seen.update({step.id: step.state for step in now})
-        return str(found["properties"]["provisioningState"])
+        if self._azure is None:
+            self._azure = Deployments(ResourceManagerHook(self.conn_id))
+        return self._azure
