@@ -49,6 +49,8 @@ class ResourceManager:
     faults: Faults
     resources: Resources = field(default_factory=Resources)
     runs: dict[str, Run] = field(default_factory=dict)
+    pace: int = 1
+    """By how many steps a deployment goes on with each look."""
     created: list[Resource] = field(default_factory=list)
     """Every resource that was sent to be created or changed, failed ones too."""
     _operations: dict[str, _Operation] = field(default_factory=dict)
@@ -112,7 +114,8 @@ class ResourceManager:
         run = self.runs.get(name.lower())
         if run is None:
             return refusal(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
-        run.advance()
+        for _ in range(self.pace):
+            run.advance()
         return Answer(200, described(run))
 
     def _validate(self, request: Request, name: str) -> Answer:
