@@ -38,7 +38,7 @@ FORM = {
 }
 END = {"platform": "azure", "size": "dev", "delete_data": True}
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
-SUPPER = timedelta(minutes=6)
+PATIENCE = timedelta(minutes=6)
 
 
 @dataclass
@@ -53,8 +53,10 @@ class Airflow:
         return self.client.trigger(dag_id, params)
 
     def end(self, dag_id: str, run_id: str) -> str:
-        state = self.client.await_run(dag_id, run_id, SUPPER)
-        return f"{state}: {', '.join(self.failed(dag_id, run_id))}" if state == "failed" else state
+        state, failed = self.client.await_run(dag_id, run_id, PATIENCE), self.failed(dag_id, run_id)
+        for task_id in failed:
+            print(self.log(dag_id, run_id, task_id)[-5000:])
+        return f"{state}: {', '.join(failed)}" if failed else state
 
     def failed(self, dag_id: str, run_id: str) -> list[str]:
         return [task.task_id for task in self.client.tasks(dag_id, run_id) if task.state == "failed"]
@@ -70,7 +72,7 @@ class Airflow:
 
     def question(self, run_id: str) -> dict[str, Any]:
         """What a person is asked, awaited."""
-        await_true("asked", lambda: self._state("provision", run_id, "azure.approve") == "awaiting_input", SUPPER)
+        await_true("asked", lambda: self._state("provision", run_id, "azure.approve") == "awaiting_input", PATIENCE)
         return dict(self.client.api.get(self._question(run_id)))
 
     def answer(self, run_id: str, chosen: str) -> None:
