@@ -1,4 +1,4 @@
-"""The task that asks a person before a new version is served."""
+"""The task that asks a person before something is done that others will notice."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-__all__ = ["SwitchApproval"]
+__all__ = ["Approval"]
 
 
-class SwitchApproval(ApprovalOperator):
+class Approval(ApprovalOperator):
     """Waits, without a worker slot, until somebody approves or rejects; a rejection fails the task.
 
     Asks nobody where the run has the param `approve`.
