@@ -1,4 +1,4 @@
-"""An HDInsight Spark cluster in small: HDFS, YARN, Spark 3.3 on Python 3.8, Livy 0.7.1, and the gateway before them.
+"""An HDInsight Spark cluster in small: YARN, Spark 3.3 on Python 3.8, Livy 0.7.1, and the gateway before them.
 
 Real servers, from published jars that are pinned by hash; on this machine, without containers.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
 from contextlib import suppress
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -28,12 +30,16 @@ from millrace.stack.process_record import load_record
 from millrace.stack.settings import ports_for
 from millrace.storage_account import StorageAccount
 from tests.conformance.certificates import Certificates
-from tests.conformance.hadoop import OPENS, PORTS, cluster_settings, write_client_configuration
+from tests.conformance.hadoop import OPENS, PORTS, write_configuration
 
 __all__ = ["GATEWAY", "LIVY", "YARN", "Cluster"]
 
 GATEWAY, LIVY, YARN = "gateway", "livy", "yarn"
+_NODE = "yarn-node"
 _PYTHON = PROJECT_ROOT / ".venv-spark33" / "bin" / "python"
+_PYSPARK_33 = next(_PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())
+_JARS_42 = Path(str(find_spec("pyspark").origin)).parent / "jars"
+_OF_JOBS = re.compile(r"delta|unitycatalog|kafka|spark-(sql|token)-.*kafka|commons-pool2")
 _LOG4J = """log4j.rootLogger=WARN,c
 log4j.logger.org.apache.livy=INFO
 log4j.appender.c=org.apache.log4j.ConsoleAppender
@@ -64,21 +70,25 @@ class Cluster:
             (self._root / folder).mkdir(parents=True)
         for folder in ("yarn", "livy"):
             (self._root / folder / "log4j.properties").write_text(_LOG4J)
-        write_client_configuration(self._root / "hadoop", self._ports, self._storage.hadoop_options())
+        storage = self._storage.hadoop_options()
+        write_configuration(self._root / "hadoop", self._root / "yarn" / "work", self._ports, storage)
         self._make_spark()
         self.start_yarn()
         self.start_livy()
         self.start_gateway()
 
     def start_yarn(self) -> None:
-        details = self._root / "yarn" / "details.json"
-        settings = [part for name, value in cluster_settings(self._ports).items() for part in ("-D", f"{name}={value}")]
-        command = [find_java(), "-Xmx640m", *OPENS, f"-Dtest.build.data={self._root / 'yarn' / 'data'}"]
-        command += ["-cp", self._class_path("yarn"), "org.apache.hadoop.mapreduce.MiniHadoopClusterManager"]
-        command += ["-nnport", str(self._ports["name_node"]), "-rmport", str(self._ports["rm"]), "-nodemanagers", "1"]
-        command += ["-format", "-writeDetails", str(details), *settings]
-        record = process.start(self._home, YARN, command, env={"JAVA_HOME": _java_home()}, cwd=self._root / "yarn")
-        process.await_ready(self._home, [record], lambda: details.exists(), timedelta(seconds=180))
+        """Resource manager and node manager: two processes, for each has a web server that would hide the other's."""
+        servers = {
+            YARN: "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
+            _NODE: "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
+        }
+        records = []
+        for name, server in servers.items():
+            command = [find_java(), "-Xmx320m", *OPENS, "-cp", self._class_path("yarn"), server]
+            environment = {"JAVA_HOME": _java_home(), "PYTHONPATH": None}
+            records.append(process.start(self._home, name, command, env=environment, cwd=self._root / "yarn"))
+        process.await_ready(self._home, records, self._has_node, timedelta(seconds=180))
 
     def start_livy(self) -> None:
         folder, port = self._root / "livy", self._ports[LIVY]
@@ -103,8 +113,14 @@ class Cluster:
             "LIVY_HOME": str(folder),
             "PYTHONPATH": None,
         }
-        class_path = f"{self._class_path('livy')}{os.pathsep}{self._root / 'hadoop'}"
-        command = [find_java(), "-Xmx256m", *OPENS, "-cp", class_path, "org.apache.livy.server.LivyServer"]
+        command = [
+            find_java(),
+            "-Xmx256m",
+            *OPENS,
+            "-cp",
+            self._class_path("livy"),
+            "org.apache.livy.server.LivyServer",
+        ]
         record = process.start(self._home, LIVY, command, env=environment, cwd=folder)
         process.await_ready(self._home, [record], lambda: _is_answered(f"http://127.0.0.1:{port}/version"))
 
@@ -134,31 +150,48 @@ class Cluster:
     def log(self, name: str) -> str:
         return process.log_file(self._home, name).read_text(errors="replace")
 
-    def container(self, job_id: str) -> list[psutil.Process]:
-        """The processes of a job's driver: its application master's JVM and its Python."""
-        return [each for each in psutil.process_iter() if _mentions(each, job_id)]
+    def driver_processes(self, job_id: str) -> list[psutil.Process]:
+        """The processes in the container of a job's driver: its application master's JVM, and its Python."""
+        return [each for each in psutil.process_iter() if _mentions(each, f"{job_id}/driver.log")]
 
     def _class_path(self, name: str) -> str:
         jars = fetch_jar_set(load_jar_set(name, Path(__file__).parent), self._home.downloads)
-        return os.pathsep.join([str(self._root / name), *(str(jar) for jar in jars)])
+        return os.pathsep.join([str(self._root / name), str(self._root / "hadoop"), *(str(jar) for jar in jars)])
+
+    def _has_node(self) -> bool:
+        try:
+            answer = httpx.get(f"http://localhost:{self._ports['rm_web']}/ws/v1/cluster/metrics", trust_env=False)
+            return bool(answer.raise_for_status().json()["clusterMetrics"]["activeNodes"])
+        except httpx.HTTPError:
+            return False
 
     def _make_spark(self) -> None:
-        """pyspark's Spark 3.3 with what HDInsight adds to it: ABFS. Delta and Kafka's connector come with the jobs."""
-        installed = _PYTHON.parents[1] / "lib" / "python3.8" / "site-packages" / "pyspark"
+        """pyspark's Spark 3.3 with the Hadoop client and ABFS of pyspark 4.2. Delta and Kafka come with the jobs.
+
+        Microsoft's Hadoop in HDInsight has an ABFS of its own. Hadoop 3.3's speaks to a storage account's DFS endpoint
+        alone, which no emulator has; 3.5's can do with blobs.
+        """
         jars = self.spark / "jars"
         jars.mkdir(parents=True)
-        brought = {jar.name for jar in fetch_jars("hdinsight", self._home)}
-        for jar in [*(installed / "jars").glob("*.jar"), *fetch_jars("spark33", self._home)]:
-            if jar.name not in brought:
+        hadoop = [*_JARS_42.glob("hadoop-client-*.jar"), *fetch_jars("spark", self._home)]
+        for jar in [*(_PYSPARK_33 / "jars").glob("*.jar"), *hadoop]:
+            is_old, is_of_jobs = (
+                jar.parent.parent == _PYSPARK_33 and jar.name.startswith("hadoop-"),
+                _OF_JOBS.match(jar.name),
+            )
+            if not is_old and not is_of_jobs:
                 with suppress(FileExistsError):
                     (jars / jar.name).symlink_to(jar)
+        web_proxy = "hadoop-yarn-server-web-proxy-3.3.2.jar"
+        (jars / web_proxy).symlink_to(_PYSPARK_33 / "jars" / web_proxy)
         for part in ("bin", "python"):
-            (self.spark / part).symlink_to(installed / part)
+            (self.spark / part).symlink_to(_PYSPARK_33 / part)
         (self.spark / "conf").mkdir()
         (self.spark / "conf" / "spark-defaults.conf").write_text(self._defaults())
 
     def _defaults(self) -> str:
         settings = {
+            "spark.yarn.stagingDir": (self._root / "staging").as_uri(),
             "spark.yarn.jars": f"local:{self.spark / 'jars'}/*",
             "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": "127.0.0.1",
             "spark.executorEnv.SPARK_LOCAL_IP": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""The settings of a Hadoop cluster and of its clients: HDFS and YARN in one process, on loopback."""
+"""The settings of YARN, its servers and its clients, on loopback."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-__all__ = ["OPENS", "PORTS", "cluster_settings", "write_client_configuration", "yarn_settings"]
+__all__ = ["OPENS", "PORTS", "write_configuration"]
 
-PORTS = (
-    "name_node",
-    "rm",
-    "rm_web",
-    "rm_scheduler",
-    "rm_tracker",
-    "rm_admin",
-    "history",
-    "history_web",
-    "history_admin",
-)
+_RM = ("rm", "rm_web", "rm_scheduler", "rm_tracker", "rm_admin")
+PORTS = (*_RM, "nm", "nm_localizer", "nm_web", "nm_collector")
 
 _PACKAGES = (
     *(
@@ -38,44 +29,45 @@ _PACKAGES = (
 OPENS = [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _PACKAGES]
 
 
-def yarn_settings(ports: Mapping[str, int]) -> dict[str, str]:
-    """Where the resource manager is, for servers and clients."""
-    names = {
-        "address": "rm",
-        "webapp.address": "rm_web",
-        "scheduler.address": "rm_scheduler",
-        "resource-tracker.address": "rm_tracker",
-        "admin.address": "rm_admin",
-    }
-    found = {f"yarn.resourcemanager.{name}": f"localhost:{ports[port]}" for name, port in names.items()}
-    return {"yarn.resourcemanager.hostname": "localhost", **found}
+def write_configuration(folder: Path, work: Path, ports: Mapping[str, int], storage: Mapping[str, str]) -> None:
+    """What HADOOP_CONF_DIR holds, for servers and clients; nodes write below `work`.
 
-
-def cluster_settings(ports: Mapping[str, int]) -> dict[str, str]:
-    """Of the cluster: one node that takes four drivers with an executor each."""
-    return {
-        **yarn_settings(ports),
-        "yarn.minicluster.fixed.ports": "true",
-        "mapreduce.jobhistory.address": f"localhost:{ports['history']}",
-        "mapreduce.jobhistory.webapp.address": f"localhost:{ports['history_web']}",
-        "mapreduce.jobhistory.admin.address": f"localhost:{ports['history_admin']}",
-        "yarn.nodemanager.vmem-check-enabled": "false",
-        "yarn.nodemanager.pmem-check-enabled": "false",
-        "yarn.scheduler.minimum-allocation-mb": "256",
-        "yarn.nodemanager.resource.memory-mb": "14336",
-        "yarn.nodemanager.resource.cpu-vcores": "16",
-        "yarn.scheduler.capacity.maximum-am-resource-percent": "1.0",
-        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.9",
-        "dfs.replication": "1",
-    }
-
-
-def write_client_configuration(folder: Path, ports: Mapping[str, int], storage: Mapping[str, str]) -> None:
-    """What HADOOP_CONF_DIR holds. `storage`: how nodes get into the cluster's storage account, as its identity does."""
+    `storage`: how every node gets into the cluster's storage account, as by its identity on Azure.
+    """
     folder.mkdir(parents=True)
-    core = {"fs.defaultFS": f"hdfs://localhost:{ports['name_node']}", "dfs.replication": "1", **storage}
-    for name, settings in (("core-site.xml", core), ("yarn-site.xml", yarn_settings(ports))):
+    core = {"fs.defaultFS": "file:///", "hadoop.tmp.dir": str(work), **storage}
+    for name, settings in (("core-site.xml", core), ("yarn-site.xml", _yarn_settings(work, ports))):
         (folder / name).write_text(_xml(settings), encoding="utf-8")
+
+
+def _yarn_settings(work: Path, ports: Mapping[str, int]) -> dict[str, str]:
+    """One node that takes four drivers with an executor each."""
+    addresses = {
+        "resourcemanager.address": "rm",
+        "resourcemanager.webapp.address": "rm_web",
+        "resourcemanager.scheduler.address": "rm_scheduler",
+        "resourcemanager.resource-tracker.address": "rm_tracker",
+        "resourcemanager.admin.address": "rm_admin",
+        "nodemanager.address": "nm",
+        "nodemanager.localizer.address": "nm_localizer",
+        "nodemanager.webapp.address": "nm_web",
+        "nodemanager.collector-service.address": "nm_collector",
+    }
+    fifo = "org.apache.hadoop.yarn.server.resourcemanager.scheduler.fifo.FifoScheduler"
+    settings = {
+        **{name: f"localhost:{ports[port]}" for name, port in addresses.items()},
+        "resourcemanager.hostname": "localhost",
+        "resourcemanager.scheduler.class": fifo,
+        "nodemanager.local-dirs": str(work / "local"),
+        "nodemanager.log-dirs": str(work / "logs"),
+        "nodemanager.vmem-check-enabled": "false",
+        "nodemanager.pmem-check-enabled": "false",
+        "nodemanager.resource.memory-mb": "14336",
+        "nodemanager.resource.cpu-vcores": "16",
+        "nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "99.9",
+        "scheduler.minimum-allocation-mb": "256",
+    }
+    return {f"yarn.{name}": value for name, value in settings.items()}
 
 
 def _xml(settings: Mapping[str, str]) -> str:

@@ -28,7 +28,7 @@ from millrace.stack.topics import ensure_topic
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from millrace.waiting import until
-from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
+from tests.end_to_end.topic_oracle import KafkaRecord, high_low, read_topic, view_rows
 
 __all__ = ["DAY", "PATIENCE", "Streams"]
 
@@ -82,8 +82,12 @@ class Streams:
 
     def expected(self) -> dict[Any, Any]:
         """By the oracle, from what Kafka holds."""
+        return high_low(self.records())
+
+    def records(self) -> list[KafkaRecord]:
+        """All that Kafka holds now."""
         environment = self.environment
-        return high_low(read_topic(environment.kafka_bootstrap, stock_ticks.name, environment.kafka_options))
+        return read_topic(environment.kafka_bootstrap, stock_ticks.name, environment.kafka_options)
 
     def stop(self, job: RunningJob) -> JobStatus:
         """Gracefully: by a request on the lake."""
