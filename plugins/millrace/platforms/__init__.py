@@ -19,4 +19,10 @@ def platform_for(environment: Environment) -> SparkPlatform:
         from millrace.platforms.local import local_platform
 
         return local_platform(environment)
-    raise MillraceError(f"environment {environment.name!r}: platform {environment.platform!r} is unknown; use 'local'")
+    if environment.platform == "hdinsight":
+        from millrace.platforms.hdinsight import hdinsight_platform
+
+        return hdinsight_platform(environment)
+    raise MillraceError(
+        f"environment {environment.name!r}: platform {environment.platform!r} is not built; use 'local' or 'hdinsight'"
+    )

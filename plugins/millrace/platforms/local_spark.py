@@ -14,6 +14,7 @@ from millrace.home import PROJECT_ROOT, Home
 from millrace.platforms.local_code import unpacked
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
+from millrace.platforms.redaction import REDACTION
 from millrace.stack.private_file import write_private
 from millrace.stack.spark_classes import class_options, spark_home
 
@@ -91,7 +92,7 @@ def _settings(local: LocalSparkSettings, folder: JobFolder, home: Home) -> dict[
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(folder.scratch / "warehouse"),
         "spark.hadoop.hadoop.tmp.dir": str(folder.scratch),
-        "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|account[.]key",
+        **REDACTION,
     }
 
 
