@@ -6,6 +6,7 @@ from typing import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.connection import kafka_options
 from jobs.topic import Topic
 
 __all__ = ["read_stream"]
@@ -18,6 +19,7 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
     """
     return (
         spark.readStream.format("kafka")
+        .options(**{f"kafka.{name}": value for name, value in kafka_options(spark).items()})
         .option("kafka.bootstrap.servers", bootstrap)
         .option("kafka.isolation.level", "read_committed")
         .option("subscribe", topic.name)

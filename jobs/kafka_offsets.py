@@ -8,6 +8,7 @@ from py4j.java_gateway import JavaClass
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.sql import SparkSession
 
+from jobs.connection import kafka_options
 from jobs.errors import MillraceError
 from jobs.lost_offsets import HeldOffsets
 
@@ -25,7 +26,7 @@ def held_offsets(spark: SparkSession, bootstrap: str, topic: str) -> HeldOffsets
     """
     java: Any = spark.sparkContext._jvm
     settings = java.java.util.HashMap()
-    for name, value in _settings(bootstrap).items():
+    for name, value in {**kafka_options(spark), **_settings(bootstrap)}.items():
         settings.put(name, value)
     try:
         kafka = _package(java)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import SparkSession
 
+from jobs.connection import take_connection
+
 __all__ = ["EXACTNESS", "start_session", "stop_session"]
 
 # ANSI: an overflow is an error in both layers, never a wrong number. UTC: intervals and windows are cut in UTC.
@@ -25,6 +27,7 @@ def start_session(name: str) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
+    take_connection(spark)
     return spark
 
 

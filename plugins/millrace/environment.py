@@ -1,19 +1,26 @@
-"""Environments: where Kafka and the lake are, and how to get in. One small file each in `infra/environments/`."""
+"""Environments: where Kafka and the lake are, and how to get in. One small file each in `infra/environments/`.
+
+A file says `platform`, and the tables `[lake]`, `[kafka]`, and one named after the platform, which the platform reads.
+"""
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
+from millrace.credentials import login_of
+from millrace.environment_file import Table, read_file
 from millrace.home import PROJECT_ROOT, Home
+from millrace.kafka_settings import check_kafka_options, java_options, with_login
 from millrace.stack.azurite import ACCOUNT, account_key_file, blob_endpoint
 from millrace.stack.jars import jar_files
 from millrace.stack.kafka import bootstrap
+from millrace.storage_account import StorageAccount
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
@@ -21,79 +28,59 @@ if TYPE_CHECKING:
 __all__ = ["Environment", "StorageAccount", "load_environment"]
 
 _FOLDER = PROJECT_ROOT / "infra" / "environments"
-_PLATFORMS = ("local",)
-
-
-@dataclass(frozen=True)
-class StorageAccount:
-    """An Azure Storage account, the container of the lake in it, and the file (0600) that holds its key."""
-
-    account_name: str
-    container: str
-    blob_endpoint: str
-    account_key_file: Path
-
-    @property
-    def dfs_host(self) -> str:
-        """The host by which Hadoop's ABFS names the account."""
-        return f"{self.account_name}.dfs.core.windows.net"
+_PLATFORMS = ("local", "hdinsight", "databricks")
+_LOCAL_LAKE = ("container", "path")
+_AZURE_LAKE = ("account", *_LOCAL_LAKE, "key_connection", "blob_endpoint")
+_AZURE_KAFKA = ("bootstrap", "connection")
 
 
 @dataclass(frozen=True)
 class Environment:
     """One place where Millrace runs.
 
-    `lake` is the URI below which all tables lie; `kafka_options` are client settings under librdkafka's names.
+    `lake` is the URI below which all tables lie; `kafka_settings` are client settings under librdkafka's names, without
+    secrets: those are the login and password of the Airflow connection `kafka_connection`. `platform_table` is the
+    file's table for the platform.
     """
 
     name: str
     platform: str
     kafka_bootstrap: str
-    kafka_options: Mapping[str, str]
+    kafka_settings: Mapping[str, str]
     lake: str
     storage: StorageAccount
+    kafka_connection: str | None = None
+    platform_table: Table = field(default=Table(Path(), "", {}), repr=False)
+
+    @cached_property
+    def kafka_options(self) -> Mapping[str, str]:
+        """Client settings under librdkafka's names, secrets included."""
+        if self.kafka_connection is None:
+            return self.kafka_settings
+        return with_login(self.kafka_settings, login_of(self.kafka_connection))
 
     def account_key(self) -> str:
-        """The storage account's key; raises MillraceError where its file is missing."""
-        path = self.storage.account_key_file
-        if not path.exists():
-            raise MillraceError(f"environment {self.name!r}: the account key {path} is missing; run `millrace up`")
-        return path.read_text(encoding="utf-8").strip()
+        """The storage account's key; raises MillraceError where there is none."""
+        try:
+            return self.storage.account_key()
+        except MillraceError as error:
+            raise MillraceError(f"environment {self.name!r}: {error}") from error
 
     def blob_service(self) -> BlobServiceClient:
         """A client of the account's blobs."""
-        from azure.storage.blob import BlobServiceClient  # here: Airflow parses DAGs without it
-
-        return BlobServiceClient(self.storage.blob_endpoint, credential=self.account_key())
+        return self.storage.blob_service()
 
     def delta_options(self) -> dict[str, str]:
         """delta-rs's `storage_options` for tables below `lake`."""
-        return {
-            "azure_storage_account_name": self.storage.account_name,
-            "azure_storage_account_key": self.account_key(),
-            "azure_endpoint": self.storage.blob_endpoint,
-            "allow_http": str(self.storage.blob_endpoint.startswith("http://")).lower(),
-        }
+        return self.storage.delta_options()
 
     def hadoop_options(self) -> dict[str, str]:
-        """Hadoop's `fs.azure.*` settings, the key included: for a 0600 file, never for a command line.
+        """What a driver needs to get in, secrets included, as Hadoop's settings: for a file that only it can read.
 
-        An emulator serves blobs only, over plain HTTP: https://hadoop.apache.org/docs/stable/hadoop-azure/abfs.html
+        `jobs.connection` takes Kafka's from there.
         """
-        key = {f"fs.azure.account.key.{self.storage.dfs_host}": self.account_key()}
-        if not self.storage.blob_endpoint.startswith("http://"):
-            return key
-        authority = self.storage.blob_endpoint.removeprefix("http://").split("/")[0]
-        return key | {
-            "fs.azure.abfs.endpoint": authority,
-            "fs.azure.always.use.https": "false",
-            "fs.azure.account.hns.enabled": "false",
-            "fs.azure.fns.account.service.type": "BLOB",
-            "fs.azure.networking.library": "JDK_HTTP_URL_CONNECTION",
-            "fs.azure.ssl.channel.mode": "Default_JSE",
-            # Its threads are no daemons: they would keep a finished driver alive.
-            "fs.azure.metrics.collection.enabled": "false",
-        }
+        kafka = {f"millrace.kafka.{name}": value for name, value in java_options(self.kafka_options).items()}
+        return self.storage.hadoop_options() | kafka
 
     def spark_jars(self) -> list[Path]:
         """The jars that a local Spark driver needs beside pyspark's own; raises MillraceError before the download."""
@@ -103,41 +90,66 @@ class Environment:
 def load_environment(name: str | None = None, *, home: Home | None = None, folder: Path = _FOLDER) -> Environment:
     """The environment `name`, by default the one in MILLRACE_ENVIRONMENT, else "local".
 
-    Raises MillraceError for an unknown name, an unsound file, and "local" before the stack's first start.
+    Raises MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are
+    read when they are needed, not here.
     """
     name = name or os.environ.get("MILLRACE_ENVIRONMENT") or "local"
     path = folder / f"{name}.toml"
     if not path.exists():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
         raise MillraceError(f"environment {name!r}: {path} does not exist; the environments are: {known}")
-    return _local(name, path, _parse(path), home or Home.current())
-
-
-def _local(name: str, path: Path, settings: dict[str, Any], home: Home) -> Environment:
-    platform = settings.get("platform")
+    file = read_file(path)
+    platform = file.values.get("platform")
     if platform not in _PLATFORMS:
-        raise MillraceError(f"{path}: platform is {platform!r}; use one of: {', '.join(_PLATFORMS)}")
-    container, folder = (_text(path, settings, "lake", field) for field in ("container", "path"))
+        raise file.error("platform", platform, f"use one of: {', '.join(_PLATFORMS)}")
+    return _local(name, file, home or Home.current()) if platform == "local" else _azure(name, file)
+
+
+def _local(name: str, file: Table, home: Home) -> Environment:
+    """Host, ports and keys are those of the stack in `home`."""
+    lake = file.table("lake")
+    lake.refuse_unknown(_LOCAL_LAKE)
+    container, folder = (lake.text(each, "a name") for each in _LOCAL_LAKE)
     storage = StorageAccount(ACCOUNT, container, blob_endpoint(home), account_key_file(home))
     return Environment(
         name=name,
-        platform=platform,
+        platform="local",
         kafka_bootstrap=bootstrap(home),
-        kafka_options={key: str(value) for key, value in settings.get("kafka", {}).items()},
-        lake=f"abfs://{container}@{storage.dfs_host}/{folder}",
+        kafka_settings=_kafka(file)[1],
+        lake=storage.uri(container, folder),
         storage=storage,
+        platform_table=file.table("spark"),
     )
 
 
-def _text(path: Path, settings: dict[str, Any], table: str, field: str) -> str:
-    value = settings.get(table, {}).get(field)
-    if not isinstance(value, str) or not value:
-        raise MillraceError(f"{path}: {table}.{field} is {value!r}; give it a name")
-    return value
+def _azure(name: str, file: Table) -> Environment:
+    platform = file.text("platform", "a platform")
+    file.refuse_unknown(("platform", "lake", "kafka", platform))
+    lake, (kafka, settings) = file.table("lake"), _kafka(file)
+    lake.refuse_unknown(_AZURE_LAKE)
+    account = lake.text("account", "the storage account's name, the deployment's output storageAccount")
+    storage = StorageAccount(
+        account_name=account,
+        container=lake.text("container", "the lake's container"),
+        blob_endpoint=lake.optional_text("blob_endpoint") or f"https://{account}.blob.core.windows.net",
+        key_connection=lake.optional_text("key_connection"),
+    )
+    return Environment(
+        name=name,
+        platform=platform,
+        kafka_bootstrap=kafka.text("bootstrap", "the brokers, host:port[,host:port]"),
+        kafka_settings=settings,
+        lake=storage.uri(storage.container, lake.text("path", "the lake's folder in its container")),
+        storage=storage,
+        kafka_connection=kafka.optional_text("connection"),
+        platform_table=file.table(platform),
+    )
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise MillraceError(f"{path}: not valid TOML: {error}; correct the line") from error
+def _kafka(file: Table) -> tuple[Table, dict[str, str]]:
+    """The table, and the client settings in it."""
+    table = file.table("kafka")
+    own: Mapping[str, Any] = {key: value for key, value in table.values.items() if key not in _AZURE_KAFKA}
+    settings = Table(table.path, table.name, own).texts()
+    check_kafka_options(table, settings)
+    return table, settings
