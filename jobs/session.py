@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyspark.sql import SparkSession
 
 from jobs.connection import take_connection
@@ -32,7 +34,7 @@ def start_session(name: str) -> SparkSession:
 
 
 def stop_session() -> None:
-    """Stops the session, if one was started."""
+    """Stops the session, if one was started. On Databricks it is the cluster's own, and ends with that."""
     spark = SparkSession.getActiveSession()
-    if spark is not None:
+    if spark is not None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
         spark.stop()

@@ -19,4 +19,8 @@ def platform_for(environment: Environment) -> SparkPlatform:
         from millrace.platforms.local import local_platform
 
         return local_platform(environment)
+    if environment.platform == "databricks":
+        from millrace.platforms.databricks import databricks_platform
+
+        return databricks_platform(environment)
     raise MillraceError(f"environment {environment.name!r}: platform {environment.platform!r} is unknown; use 'local'")
