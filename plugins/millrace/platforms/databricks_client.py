@@ -99,6 +99,7 @@ def _config(settings: DatabricksSettings) -> Config:
     if login.login == "token":
         return Config(token=login.password, auth_type="pat", **common)
     if settings.azure_tenant_id is None:
+        common["discovery_url"] = f"{settings.host}/oidc/.well-known/oauth-authorization-server"
         return Config(client_id=login.login, client_secret=login.password, auth_type="oauth-m2m", **common)
     return Config(
         azure_client_id=login.login,

@@ -1,7 +1,7 @@
 """What runs on a Databricks cluster: the driver, called with the parameters of a Python wheel task.
 
 It travels in the wheel beside `jobs`, of whatever version that is: standard library only, Python 3.8 and newer. The
-first parameter is the job's owner, which the platform reads there; the others are the driver's arguments.
+first two parameters, the job's owner and the submission's name, are for the platform; then come the driver's arguments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class DriverError(Exception):
 
 def main() -> None:
     """Raises DriverError where the exit code is not 0; a task must not call sys.exit."""
-    code, reason = _run(sys.argv[2:])
+    code, reason = _run(sys.argv[3:])
     if code:
         raise DriverError(f"millrace: the driver ended with exit code {code}{reason}")
 

@@ -24,12 +24,11 @@ __all__ = ["CODE", "TOKEN", "launch_into", "platform_of", "workspace_client"]
 CODE = "/Volumes/main/millrace/code"
 TOKEN = "dapi-0123456789abcdef"
 POLICY = {"spark_version": {"type": "fixed", "value": RUNTIME}}
-# The script is the last argument.
-DRIVER = "def main(arguments):\n    exec(arguments[-1], {'__name__': 'script'})\n    return 0\n"
+DRIVER = "def main(arguments):\n    kind, script = arguments\n    exec(script, {'__name__': 'script'})\n    return 0\n"
 
 
 def package() -> bytes:
-    """A package `jobs` whose driver runs its last argument."""
+    """A package `jobs` whose driver runs its second argument."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         archive.writestr("jobs/__init__.py", "")
