@@ -22,6 +22,7 @@ from millrace.platforms.databricks import DatabricksPlatform
 from millrace.platforms.databricks_client import connect_workspace
 from millrace.platforms.databricks_cluster import cluster_for
 from millrace.platforms.databricks_policy import definition, policy_id, prepare_policy
+from millrace.platforms.databricks_preparation import KeyVault, prepare
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.platforms.databricks_wheel import WHEEL, wheel_of
 from millrace.platforms.protocol import SparkJob
@@ -188,6 +189,25 @@ def test_the_policy_is_made_once_kept_and_set_right(server: Server, tmp_path: Pa
     assert prepare_policy(workspace, settings).startswith("corrected")
     assert json.loads(server.workspace.policies[made]["definition"]) == definition(settings)
     assert list(server.workspace.policies) == [made]
+
+
+def test_a_workspace_is_made_ready_once(server: Server, tmp_path: Path, home: Home) -> None:
+    keep(home, "dbx", "token", TOKEN)
+    server.access.add(TOKEN)
+    text = HUBS.replace("https://adb-1.2.azuredatabricks.net", server.host)
+    settings = dataclasses.replace(settings_of(load(tmp_path, text)), connection="dbx")
+    workspace = connect_workspace(settings)
+    vault = KeyVault(
+        "/subscriptions/1/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "https://v.vault.azure.net/"
+    )
+    with pytest.raises(MillraceError, match="no secret scope 'millrace'; give the Key Vault"):
+        list(prepare(workspace, settings, None))
+    with pytest.raises(MillraceError, match="no secret 'kafka-jaas'; put it into the Key Vault"):
+        list(prepare(workspace, settings, vault))
+    server.workspace.secrets["millrace", "kafka-jaas"] = SECRET
+    list(prepare(workspace, settings, vault))
+    sent = [request.path for request in server.requests if request.method == "POST"]
+    assert sent == ["/api/2.0/policies/clusters/create", "/api/2.0/secrets/scopes/create"]
 
 
 def test_the_policy_pins_the_runtime_and_bounds_the_cost(tmp_path: Path) -> None:

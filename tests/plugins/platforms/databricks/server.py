@@ -18,7 +18,7 @@ from tests.plugins.platforms.databricks.workspace import ApiError, Workspace
 
 __all__ = ["Fault", "Request", "Server", "serve"]
 
-FILES = "/api/2.0/fs/files"
+FILES, DIRECTORIES = "/api/2.0/fs/files", "/api/2.0/fs/directories"
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
         state.check_login(request)
         if request.path.startswith(FILES):
             return self._file(request)
+        if request.path.startswith(DIRECTORIES) and request.method == "PUT":
+            return b""
         body = json.loads(request.body) if request.body else {}
         return state.workspace.answer(request.method, request.path, request.query, body)
 

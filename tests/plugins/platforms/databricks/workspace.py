@@ -30,6 +30,7 @@ from databricks.sdk.service.jobs import (
     RunOutput,
     SubmitRunResponse,
 )
+from databricks.sdk.service.workspace import ListScopesResponse, ListSecretsResponse, SecretsAPI
 
 from tests.plugins.platforms.databricks.runs import SECRET, RefusedRunError, RunProcess, now_ms
 from tests.plugins.platforms.databricks.wire_types import check, check_body, check_query
@@ -60,6 +61,7 @@ class Workspace:
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
     runs: dict[int, RunProcess] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scopes: dict[str, dict[str, Any]] = field(default_factory=dict)
     tokens: dict[tuple[str, str], int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(700_000_000_000_001, 1_000_003))
@@ -202,6 +204,25 @@ class Workspace:
     def list_policies(self) -> dict[str, Any]:
         return {"policies": list(self.policies.values())}
 
+    # Secrets
+
+    def create_scope(
+        self, scope: str, scope_backend_type: str, backend_azure_keyvault: dict[str, str]
+    ) -> dict[str, Any]:
+        self.scopes[scope] = {
+            "name": scope,
+            "backend_type": scope_backend_type,
+            "keyvault_metadata": backend_azure_keyvault,
+        }
+        return {}
+
+    def list_scopes(self) -> dict[str, Any]:
+        return {"scopes": list(self.scopes.values())}
+
+    def list_secrets(self, scope: str) -> dict[str, Any]:
+        """Their names."""
+        return {"secrets": [{"key": key} for where, key in self.secrets if where == scope]}
+
     # Within
 
     def file(self, path: str) -> Path:
@@ -299,7 +320,7 @@ def _limit_token(token: str) -> None:
 
 
 Operation = tuple[Callable[..., dict[str, Any]], Callable[..., Any], Any]
-_JOBS, _POLICIES = "/api/2.2/jobs", "/api/2.0/policies/clusters"
+_JOBS, _POLICIES, _SECRETS = "/api/2.2/jobs", "/api/2.0/policies/clusters", "/api/2.0/secrets"
 _OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", f"{_JOBS}/create"): (Workspace.create, JobsAPI.create, CreateResponse),
     ("POST", f"{_JOBS}/reset"): (Workspace.reset, JobsAPI.reset, None),
@@ -313,6 +334,9 @@ _OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", f"{_JOBS}/runs/list"): (Workspace.list_runs, JobsAPI.list_runs, ListRunsResponse),
     ("POST", f"{_JOBS}/runs/cancel"): (Workspace.cancel_run, JobsAPI.cancel_run, None),
     ("GET", f"{_JOBS}/runs/get-output"): (Workspace.get_run_output, JobsAPI.get_run_output, RunOutput),
+    ("POST", f"{_SECRETS}/scopes/create"): (Workspace.create_scope, SecretsAPI.create_scope, None),
+    ("GET", f"{_SECRETS}/scopes/list"): (Workspace.list_scopes, SecretsAPI.list_scopes, ListScopesResponse),
+    ("GET", f"{_SECRETS}/list"): (Workspace.list_secrets, SecretsAPI.list_secrets, ListSecretsResponse),
     ("POST", f"{_POLICIES}/create"): (Workspace.create_policy, ClusterPoliciesAPI.create, None),
     ("POST", f"{_POLICIES}/edit"): (Workspace.edit_policy, ClusterPoliciesAPI.edit, None),
     ("GET", f"{_POLICIES}/list"): (Workspace.list_policies, ClusterPoliciesAPI.list, ListPoliciesResponse),
