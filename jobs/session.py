@@ -20,6 +20,8 @@ EXACTNESS = {
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
 }
+# A platform with a RocksDB of its own names the class of its provider.
+_STATE_STORE = "spark.millrace.stateStore"
 
 
 def start_session(name: str) -> SparkSession:
@@ -29,6 +31,8 @@ def start_session(name: str) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
+    if store := spark.conf.get(_STATE_STORE, ""):
+        spark.conf.set("spark.sql.streaming.stateStore.providerClass", store)
     take_connection(spark)
     return spark
 

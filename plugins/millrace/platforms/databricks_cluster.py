@@ -21,6 +21,8 @@ __all__ = ["cluster_for"]
 
 _KAFKA = "millrace.kafka."  # see jobs.connection
 _SECRETS = ("sasl.jaas.config", "ssl.keystore.key", "ssl.key.password")
+# https://learn.microsoft.com/azure/databricks/stateful-applications/rocksdb-state-store
+_STATE_STORE = "com.databricks.sql.streaming.state.RocksDBStateStoreProvider"
 _NOBODY = Login("", "")
 
 
@@ -33,6 +35,7 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
     alone = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
     conf = {
         **(alone if settings.workers == 0 else {}),
+        "spark.millrace.stateStore": _STATE_STORE,
         **_hadoop(environment, settings),
         **settings.spark,
         **job.conf,

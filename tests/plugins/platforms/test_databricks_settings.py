@@ -95,7 +95,10 @@ def test_a_cluster_has_the_pinned_runtime_its_policy_and_nothing_that_grows(tmp_
         "data_security_mode": "SINGLE_USER",
         "runtime_engine": "STANDARD",
         "custom_tags": {"millrace-environment": "azure"},
-        "spark_conf": {"spark.sql.shuffle.partitions": "8"},
+        "spark_conf": {
+            "spark.millrace.stateStore": "com.databricks.sql.streaming.state.RocksDBStateStoreProvider",
+            "spark.sql.shuffle.partitions": "8",
+        },
     }
 
 
