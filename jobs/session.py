@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyspark.sql import SparkSession
 
 from jobs.connection import take_connection
@@ -18,6 +20,8 @@ EXACTNESS = {
         "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
     ),
 }
+# A platform with a RocksDB of its own names the class of its provider.
+_STATE_STORE = "spark.millrace.stateStore"
 
 
 def start_session(name: str) -> SparkSession:
@@ -27,12 +31,14 @@ def start_session(name: str) -> SparkSession:
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
+    if store := spark.conf.get(_STATE_STORE, ""):
+        spark.conf.set("spark.sql.streaming.stateStore.providerClass", store)
     take_connection(spark)
     return spark
 
 
 def stop_session() -> None:
-    """Stops the session, if one was started."""
+    """Stops the session, if one was started. On Databricks it is the cluster's own, and ends with that."""
     spark = SparkSession.getActiveSession()
-    if spark is not None:
+    if spark is not None and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
         spark.stop()

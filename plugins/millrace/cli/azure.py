@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from millrace.cli.databricks import databricks
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="What would be deployed to Azure: resources, and the template.")
     group.command(epilog=PLAN_EXAMPLES)(plan)
     group.command(epilog=TEMPLATE_EXAMPLES)(template)
+    group.command()(databricks)
     app.add_typer(group, name="azure")
 
 

@@ -1,0 +1,95 @@
+"""The table `[databricks]` of an environment's file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from millrace.environment_file import Table
+
+__all__ = ["RUNTIME", "DatabricksSettings"]
+
+RUNTIME = "17.3.x-scala2.13"
+"""The long-term support runtime with Spark 4.0.0: https://learn.microsoft.com/azure/databricks/release-notes/runtime/17.3lts"""
+
+_TEXTS = ("connection", "azure_tenant_id", "driver_node_type", "pool", "logs")
+_DEFAULTS = {"policy": "millrace", "runtime": RUNTIME, "node_type": "Standard_D4ds_v5", "secret_scope": "millrace"}
+_KNOWN = ("host", "code", "workers", *_TEXTS, *_DEFAULTS, "secrets", "spark")
+_VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
+_SECRET = re.compile(r"secret|password|token|jaas|access[._-]?key|account[._-]?key|keystore[.]key", re.IGNORECASE)
+_REFERENCE = re.compile(r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}")
+
+
+@dataclass(frozen=True)
+class DatabricksSettings:
+    """Which workspace, and the compute of its jobs.
+
+    `host`: `https://adb-<number>.<number>.azuredatabricks.net`. `connection`: the Airflow connection with the login;
+    None: as oneself. `azure_tenant_id`: the tenant of the service principal that the connection holds. `code` and
+    `logs`: folders of Unity Catalog volumes. `workers`: Spark executors' machines, 0 for a driver alone. `pool`: an
+    instance pool's id, in place of the node types. `secrets`: settings of Hadoop, each with the name of the secret
+    in `secret_scope` that is its value. `spark`: further settings of Spark.
+    """
+
+    host: str
+    code: str
+    connection: str | None = None
+    azure_tenant_id: str | None = None
+    policy: str = _DEFAULTS["policy"]
+    runtime: str = RUNTIME
+    node_type: str = _DEFAULTS["node_type"]
+    driver_node_type: str | None = None
+    pool: str | None = None
+    workers: int = 1
+    logs: str | None = None
+    secret_scope: str = _DEFAULTS["secret_scope"]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    spark: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: Table) -> DatabricksSettings:
+        """Raises MillraceError for what is missing, unknown or unsound, and for a secret that stands in the file."""
+        table.refuse_unknown(_KNOWN)
+        workers = table.values.get("workers", 1)
+        if not isinstance(workers, int) or not 0 <= workers <= 100:
+            raise table.error("workers", workers, "use a number from 0 (a driver alone) to 100")
+        texts = {name: table.optional_text(name) for name in _TEXTS}
+        chosen = {name: table.optional_text(name) or default for name, default in _DEFAULTS.items()}
+        _check_volume(table, "logs", texts["logs"])
+        return cls(
+            host=_host(table),
+            code=_volume(table),
+            workers=workers,
+            secrets=table.table("secrets").texts(),
+            spark=_spark(table.table("spark")),
+            **texts,  # type: ignore[arg-type]  # those that may be None
+            **chosen,
+        )
+
+
+def _host(table: Table) -> str:
+    host = table.text("host", "the workspace's address, https://adb-….azuredatabricks.net")
+    # A token is sent there: unencrypted to this machine alone.
+    if not re.fullmatch(r"https://[\w.-]+(:\d+)?/?|http://127\.0\.0\.1:\d+", host):
+        raise table.error("host", host, "write https:// and the host")
+    return host.rstrip("/")
+
+
+def _volume(table: Table) -> str:
+    path = table.text("code", "a folder of a volume, /Volumes/<catalog>/<schema>/<volume>/…").rstrip("/")
+    _check_volume(table, "code", path)
+    return path
+
+
+def _check_volume(table: Table, name: str, path: str | None) -> None:
+    if path is not None and not _VOLUME.fullmatch(path):
+        raise table.error(name, path, "write a folder of a volume, /Volumes/<catalog>/<schema>/<volume>/…")
+
+
+def _spark(table: Table) -> dict[str, str]:
+    found = table.texts()
+    for name, value in found.items():
+        if _SECRET.search(name) and not _REFERENCE.fullmatch(value):
+            raise table.error(name, "…", "secrets do not stand in a file: use [databricks.secrets], or {{secrets/…/…}}")
+    return found

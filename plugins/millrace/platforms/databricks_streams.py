@@ -1,0 +1,151 @@
+"""Streams on Databricks: one continuous job each, which Databricks keeps running while nobody supervises it.
+
+What is known of continuous jobs (https://learn.microsoft.com/azure/databricks/jobs/continuous): one run at a time; the
+next one starts within a minute of its end, unless the job is paused; pausing lets the active run go on; a paused job
+runs when it is told to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from databricks.sdk.mixins.jobs import JobsExt
+from databricks.sdk.service.jobs import (
+    BaseRun,
+    Continuous,
+    JobSettings,
+    PauseStatus,
+    Run,
+    RunLifecycleStateV2State,
+    SubmitTask,
+    Task,
+    TaskRetryMode,
+)
+
+from millrace.platforms.databricks_client import MissingError, Workspace
+from millrace.platforms.databricks_runs import is_live
+from millrace.platforms.protocol import JobState, JobStatus
+
+__all__ = ["ContinuousJobs"]
+
+Answer = TypeVar("Answer")
+
+_RUN = "millrace-run"
+_FINAL = frozenset({0, 2, 3, 4})
+"""Exit codes after which the same again would not help, or is not wanted: see `jobs.driver`."""
+
+
+@dataclass(frozen=True)
+class ContinuousJobs:
+    """The continuous jobs of a workspace, by their names."""
+
+    workspace: Workspace
+
+    def start(self, name: str, task: SubmitTask) -> int:
+        """Start the job's next run; returns its id. Where one lives already, also one started at the same time, its id.
+
+        The run is started while the job is paused, so that its id is known; then Databricks may go on by itself.
+        """
+        job = self._job(name) or self._created(name, task)
+        self._call("reset", name, lambda jobs: jobs.reset(job, _settings(name, task)))
+        newest = next(iter(self._runs(name, job)), None)
+        if newest is not None and newest.run_id is not None and is_live(newest):
+            run = newest.run_id
+        else:
+            # Two who saw the same newest run ask for the same next one.
+            token = hashlib.sha256(f"{job} {newest.run_id if newest else None}".encode()).hexdigest()
+            run = int(self._call("run", name, lambda jobs: jobs.run_now(job, idempotency_token=token).run_id))
+        going_on = JobSettings(continuous=_continuous(PauseStatus.UNPAUSED), tags={_RUN: str(run)})
+        self._call("unpause", name, lambda jobs: jobs.update(job, new_settings=going_on))
+        return run
+
+    def live_run(self, name: str) -> BaseRun | None:
+        """The job's run that waits, runs, or is about to end."""
+        for job in self._jobs(name):
+            for run in self._runs(name, job, active_only=True):
+                return run
+        return None
+
+    def pause(self, run: Run) -> None:
+        """Databricks starts no other run after this one."""
+        paused = JobSettings(continuous=_continuous(PauseStatus.PAUSED))
+        try:
+            self._call("pause", run.run_name, lambda jobs: jobs.update(_job_of(run), new_settings=paused))
+        except MissingError:  # a person has deleted the job
+            return
+
+    def successors(self, run: Run, status: JobStatus) -> list[int]:
+        """The runs that Databricks has started after this one, which has ended so, and that are to be cancelled.
+
+        The job is paused first: from here on its supervisor decides. A successor that already runs where a restart
+        would follow anyway goes on: nobody watched, and the supervisor will find it.
+        """
+        try:
+            job = self._call("read", run.run_name, lambda jobs: jobs.get(_job_of(run)))
+        except MissingError:
+            return []
+        if job.settings is None or (job.settings.tags or {}).get(_RUN) != str(run.run_id):
+            return []  # a later submission's run is the job's now
+        self.pause(run)
+        is_final = status.state in (JobState.SUCCEEDED, JobState.CANCELLED) or status.exit_code in _FINAL
+        runs = self._runs(run.run_name, _job_of(run), active_only=True)
+        return [int(each.run_id or 0) for each in runs if is_final or not _has_cluster(each)]
+
+    def _created(self, name: str, task: SubmitTask) -> int:
+        """Of two who create it at once the later one deletes its own: both go on with the first."""
+        settings = _settings(name, task)
+        fields = {field: getattr(settings, field) for field in ("name", "continuous", "max_concurrent_runs", "tasks")}
+        own = int(self._call("create", name, lambda jobs: jobs.create(**fields).job_id or 0))
+        first = self._job(name) or own
+        if first != own:
+            self._call("delete", name, lambda jobs: jobs.delete(own))
+        return first
+
+    def _job(self, name: str) -> int | None:
+        """The oldest job of this name."""
+        return next(iter(self._jobs(name)), None)
+
+    def _jobs(self, name: str) -> list[int]:
+        """The ids of the jobs of this name, oldest first. Databricks' filter ignores case, and names are not unique."""
+        found = self._call("look for", name, lambda jobs: list(jobs.list(name=name)))
+        own = [job for job in found if job.settings and job.settings.name == name]
+        return [number for _, number in sorted((job.created_time or 0, job.job_id or 0) for job in own)]
+
+    def _runs(self, name: str | None, job: int, active_only: bool = False) -> list[BaseRun]:
+        """Those that are active, else the newest one."""
+        limit = None if active_only else 1
+
+        def request(jobs: JobsExt) -> list[BaseRun]:
+            runs = jobs.list_runs(job_id=job, active_only=active_only, expand_tasks=True, limit=limit)
+            return list(islice(runs, limit))
+
+        return self._call("list the runs of", name, request)
+
+    def _call(self, what: str, name: str | None, request: Callable[[JobsExt], Answer]) -> Answer:
+        return self.workspace.call(f"{what} the continuous job {name!r}", lambda client: request(client.jobs))
+
+
+def _settings(name: str, task: SubmitTask) -> JobSettings:
+    return JobSettings(
+        name=name,
+        continuous=_continuous(PauseStatus.PAUSED),
+        max_concurrent_runs=1,
+        tasks=[Task.from_dict(task.as_dict())],
+    )
+
+
+def _continuous(status: PauseStatus) -> Continuous:
+    """Within a run nothing is tried again: every end is seen by who supervises the stream."""
+    return Continuous(pause_status=status, task_retry_mode=TaskRetryMode.NEVER)
+
+
+def _has_cluster(run: BaseRun) -> bool:
+    return bool(run.status and run.status.state is RunLifecycleStateV2State.RUNNING)
+
+
+def _job_of(run: Run) -> int:
+    return int(run.job_id or 0)

@@ -1,0 +1,283 @@
+"""What an environment's file makes of a Databricks job: its cluster, its login, its policy; and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import jobs
+from jobs.errors import MillraceError
+from millrace.environment import Environment, load_environment
+from millrace.home import Home
+from millrace.lake.code import package_zip
+from millrace.platforms import platform_for
+from millrace.platforms.databricks import DatabricksPlatform
+from millrace.platforms.databricks_client import connect_workspace
+from millrace.platforms.databricks_cluster import cluster_for
+from millrace.platforms.databricks_policy import definition, policy_id, prepare_policy
+from millrace.platforms.databricks_preparation import KeyVault, prepare
+from millrace.platforms.databricks_settings import DatabricksSettings
+from millrace.platforms.databricks_wheel import WHEEL, wheel_of
+from millrace.platforms.protocol import SparkJob
+from tests.plugins.platforms.databricks.drivers import TOKEN
+from tests.plugins.platforms.databricks.server import Server, serve
+from tests.plugins.platforms.databricks.wire_types import check
+from tests.plugins.platforms.databricks.workspace import Workspace
+
+SECRET = "s3cr3t-0123456789"
+PLAIN = """
+platform = "databricks"
+[lake]
+account = "millracelake"
+container = "lake"
+path = "millrace"
+[kafka]
+bootstrap = "wn0-kafka:9092"
+[databricks]
+host = "https://adb-1.2.azuredatabricks.net"
+code = "/Volumes/main/millrace/code"
+"""
+HUBS = PLAIN.replace("[databricks]", 'connection = "hubs"\n[databricks]') + (
+    '[databricks.secrets]\n"millrace.kafka.sasl.jaas.config" = "kafka-jaas"\n'
+)
+JOB = SparkJob("query", ("archive",), "run.1", conf={"spark.sql.shuffle.partitions": "8"})
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
+    return Home.current()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serve(Workspace(tmp_path)) as server:
+        yield server
+        assert server.unfit == []
+
+
+def load(folder: Path, text: str = PLAIN) -> Environment:
+    (folder / "azure.toml").write_text(text)
+    return load_environment("azure", folder=folder)
+
+
+def settings_of(environment: Environment) -> DatabricksSettings:
+    return DatabricksSettings.of(environment.platform_table)
+
+
+def cluster(folder: Path, text: str = PLAIN) -> dict[str, Any]:
+    environment = load(folder, text)
+    spec = cluster_for(JOB, environment, settings_of(environment), "POLICY")
+    check(spec.as_dict(), type(spec), "new_cluster")
+    return dict(spec.as_dict())
+
+
+def keep(home: Home, connection: str, login: str, password: str = SECRET) -> None:
+    path = home.secrets / "connections" / f"{connection}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"login": login, "password": password}))
+
+
+def test_a_cluster_has_the_pinned_runtime_its_policy_and_nothing_that_grows(tmp_path: Path) -> None:
+    assert cluster(tmp_path) == {
+        "spark_version": "17.3.x-scala2.13",
+        "policy_id": "POLICY",
+        "node_type_id": "Standard_D4ds_v5",
+        "num_workers": 1,
+        "data_security_mode": "SINGLE_USER",
+        "runtime_engine": "STANDARD",
+        "custom_tags": {"millrace-environment": "azure"},
+        "spark_conf": {
+            "spark.millrace.stateStore": "com.databricks.sql.streaming.state.RocksDBStateStoreProvider",
+            "spark.sql.shuffle.partitions": "8",
+        },
+    }
+
+
+def test_a_driver_alone_is_a_single_node(tmp_path: Path) -> None:
+    found = cluster(tmp_path, PLAIN + "workers = 0\n")
+    assert found["num_workers"] == 0
+    assert found["spark_conf"]["spark.databricks.cluster.profile"] == "singleNode"
+    assert found["custom_tags"]["ResourceClass"] == "SingleNode"
+
+
+def test_a_pool_takes_the_place_of_the_node_type(tmp_path: Path) -> None:
+    found = cluster(tmp_path, PLAIN + 'pool = "1121-0-pool"\n')
+    assert (found["instance_pool_id"], found.get("node_type_id")) == ("1121-0-pool", None)
+
+
+def test_logs_are_delivered_where_a_volume_is_named(tmp_path: Path) -> None:
+    found = cluster(tmp_path, PLAIN + 'logs = "/Volumes/main/millrace/logs"\n')
+    assert found["cluster_log_conf"] == {"volumes": {"destination": "/Volumes/main/millrace/logs"}}
+
+
+def test_event_hubs_login_is_a_reference_that_the_cluster_resolves(tmp_path: Path) -> None:
+    conf = cluster(tmp_path, HUBS)["spark_conf"]
+    assert conf["spark.hadoop.millrace.kafka.sasl.jaas.config"] == "{{secrets/millrace/kafka-jaas}}"
+    assert conf["spark.hadoop.millrace.kafka.security.protocol"] == "SASL_SSL"
+    assert conf["spark.hadoop.millrace.kafka.sasl.mechanism"] == "PLAIN"
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        (HUBS.replace("sasl.jaas.config", "other"), "millrace.kafka.sasl.jaas.config"),
+        (
+            PLAIN.replace("[kafka]", 'key_connection = "lake"\n[kafka]'),
+            "fs.azure.account.key.millracelake.dfs.core.windows.net",
+        ),
+    ],
+)
+def test_a_secret_without_a_name_in_the_scope_is_an_error_with_the_line_to_write(
+    tmp_path: Path, text: str, missing: str
+) -> None:
+    with pytest.raises(MillraceError) as error:
+        cluster(tmp_path, text)
+    assert f'[databricks.secrets] "{missing}" = ' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("workers = -1", "databricks.workers is -1"),
+        ('hots = "x"', "databricks.hots is 'x'; that is no setting"),
+        ('logs = "dbfs:/logs"', "databricks.logs is 'dbfs:/logs'; write a folder of a volume"),
+        ('[databricks.spark]\n"fs.azure.account.key.x" = "abc"', "secrets do not stand in a file"),
+        ('[databricks.spark]\n"spark.hadoop.x.oauth2.client.secret" = "abc"', "secrets do not stand in a file"),
+    ],
+)
+def test_an_unsound_line_is_told_with_its_remedy(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(MillraceError) as error:
+        settings_of(load(tmp_path, f"{PLAIN}{line}\n"))
+    assert message in str(error.value)
+    assert "abc" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["adb-1.2.azuredatabricks.net", "http://adb-1.2.azuredatabricks.net", ""])
+def test_a_login_is_sent_encrypted_or_not_at_all(tmp_path: Path, host: str) -> None:
+    with pytest.raises(MillraceError, match=r"databricks\.host"):
+        settings_of(load(tmp_path, PLAIN.replace("https://adb-1.2.azuredatabricks.net", host)))
+
+
+def test_the_environment_in_the_repository_says_what_to_fill_in(tmp_path: Path) -> None:
+    with pytest.raises(MillraceError, match=r"lake\.account is ''"):
+        load_environment("databricks")
+
+
+def test_an_environments_platform_is_the_one_it_names(tmp_path: Path) -> None:
+    platform = platform_for(load(tmp_path))
+    assert isinstance(platform, DatabricksPlatform)
+    assert platform.prefix == "millrace/azure/"
+
+
+def test_the_policy_is_made_once_kept_and_set_right(server: Server, tmp_path: Path, home: Home) -> None:
+    keep(home, "dbx", "token", TOKEN)
+    server.access.add(TOKEN)
+    settings = dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx")
+    workspace = connect_workspace(settings)
+    with pytest.raises(MillraceError, match="run `millrace azure databricks`"):
+        policy_id(workspace, settings.policy)
+    assert prepare_policy(workspace, settings).startswith("created")
+    made = policy_id(workspace, settings.policy)
+    assert prepare_policy(workspace, settings).endswith("is there")
+    server.workspace.policies[made]["definition"] = "{}"
+    assert prepare_policy(workspace, settings).startswith("corrected")
+    assert json.loads(server.workspace.policies[made]["definition"]) == definition(settings)
+    assert list(server.workspace.policies) == [made]
+
+
+def test_a_workspace_is_made_ready_once(server: Server, tmp_path: Path, home: Home) -> None:
+    keep(home, "dbx", "token", TOKEN)
+    server.access.add(TOKEN)
+    text = HUBS.replace("https://adb-1.2.azuredatabricks.net", server.host)
+    settings = dataclasses.replace(settings_of(load(tmp_path, text)), connection="dbx")
+    workspace = connect_workspace(settings)
+    vault = KeyVault(
+        "/subscriptions/1/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "https://v.vault.azure.net/"
+    )
+    with pytest.raises(MillraceError, match="no secret scope 'millrace'; give the Key Vault"):
+        list(prepare(workspace, settings, None))
+    with pytest.raises(MillraceError, match="no secret 'kafka-jaas'; put it into the Key Vault"):
+        list(prepare(workspace, settings, vault))
+    server.workspace.secrets["millrace", "kafka-jaas"] = SECRET
+    list(prepare(workspace, settings, vault))
+    sent = [request.path for request in server.requests if request.method == "POST"]
+    assert sent == ["/api/2.0/policies/clusters/create", "/api/2.0/secrets/scopes/create"]
+
+
+def test_the_policy_pins_the_runtime_and_bounds_the_cost(tmp_path: Path) -> None:
+    found = definition(settings_of(load(tmp_path, PLAIN + "workers = 3\n")))
+    assert found["spark_version"] == {"type": "fixed", "value": "17.3.x-scala2.13"}
+    assert found["num_workers"] == {"type": "range", "maxValue": 3}
+    assert found["node_type_id"] == {"type": "allowlist", "values": ["Standard_D4ds_v5"]}
+
+
+def test_a_service_principals_token_that_is_no_longer_good_is_fetched_again(
+    server: Server, tmp_path: Path, home: Home
+) -> None:
+    keep(home, "dbx", "application-id")
+    server.logins["application-id"] = SECRET
+    workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
+    assert workspace.call("list", lambda client: list(client.jobs.list())) == []
+    server.access.clear()  # as when it expires, or is revoked
+    assert workspace.call("list", lambda client: list(client.jobs.list())) == []
+    assert [request.path for request in server.requests].count("/oidc/v1/token") == 2
+
+
+def test_a_renewed_access_token_is_taken_from_the_connection(server: Server, tmp_path: Path, home: Home) -> None:
+    keep(home, "dbx", "token", "old-token")
+    server.access.add("old-token")
+    workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
+    assert workspace.call("list", lambda client: list(client.jobs.list())) == []
+    server.access = {"new-token"}
+    keep(home, "dbx", "token", "new-token")
+    assert workspace.call("list", lambda client: list(client.jobs.list())) == []
+
+
+def test_a_login_that_is_not_accepted_is_an_error_without_the_login(server: Server, tmp_path: Path, home: Home) -> None:
+    keep(home, "dbx", "token")
+    workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
+    with pytest.raises(MillraceError, match=r"list the jobs: http.* does not accept the login") as error:
+        workspace.call("list the jobs", lambda client: list(client.jobs.list()))
+    assert SECRET not in str(error.value)
+
+
+def test_logins_of_the_machines_own_environment_are_not_used(
+    server: Server, tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DATABRICKS_TOKEN", "DATABRICKS_CLIENT_SECRET", "ARM_CLIENT_SECRET", "DATABRICKS_CLIENT_ID"):
+        monkeypatch.setenv(name, "another-login")
+    keep(home, "dbx", "token", TOKEN)
+    server.access.add(TOKEN)
+    workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
+    assert workspace.call("list", lambda client: list(client.jobs.list())) == []
+
+
+def test_the_wheel_of_our_jobs_installs_and_offers_the_driver(tmp_path: Path) -> None:
+    wheel, place = tmp_path / WHEEL, tmp_path / "installed"
+    wheel.write_bytes(wheel_of(package_zip(Path(jobs.__path__[0]))))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run([*pip, "--target", str(place), str(wheel)], check=True)
+    ours = {path.relative_to(jobs.__path__[0]) for path in Path(jobs.__path__[0]).rglob("*.py")}
+    assert {path.relative_to(place / "jobs") for path in (place / "jobs").rglob("*.py")} == ours
+    called = "import sys; sys.argv = ['driver', 'owner', 'submission', '--help']"
+    called += "; from millrace_databricks_entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", called], env={"PYTHONPATH": str(place)}, check=True, capture_output=True, text=True
+    )
+    assert "archive a topic" in done.stdout
+
+
+def test_the_same_code_makes_the_same_wheel_and_other_code_another() -> None:
+    package = package_zip(Path(jobs.__path__[0]))
+    other = package_zip(Path(jobs.__path__[0]) / "decode")
+    assert wheel_of(package) == wheel_of(package)
+    assert wheel_of(package) != wheel_of(other)
