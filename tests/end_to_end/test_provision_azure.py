@@ -41,7 +41,7 @@ FORM = {
 SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
 END = {"platform": "azure", "size": "dev", "delete_data": True}
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
-PATIENCE = timedelta(minutes=6)
+PATIENCE = timedelta(minutes=4)
 
 
 @dataclass
