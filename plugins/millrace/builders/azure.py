@@ -123,7 +123,7 @@ def provision() -> None:
         "azure_conn_id": CONN_ID,
     }
     preview = PreviewDeploymentOperator(task_id="preview", **told)
-    approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED, retries=0)
+    approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy
     peered(deploy.output) >> advertised(deploy.output)
