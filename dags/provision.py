@@ -10,6 +10,8 @@ becomes that of the clusters' gateways.
 3. **deploy** logs each resource's progress. When it fails, it says which resource, and why: correct the cause and clear
    it, or run the DAG again. Either goes on with a deployment that runs, and leaves alone what is there.
 4. **peered** waits until peered networks read `Connected` on both sides.
+5. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses; each that does not yet
+   is restarted, one after the other. It returns them as `<address>:<port>`.
 """
 
 from typing import Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -19,8 +20,11 @@ from tests.azure_control_plane.login import LOGIN, Login
 from tests.azure_control_plane.prices import PRICES, price_list
 from tests.azure_control_plane.proxy import proxy
 from tests.azure_control_plane.resource_manager import MANAGEMENT, ResourceManager
+from tests.infra.ambari import Ambari
 
 __all__ = ["Azure", "azure_cloud"]
+
+GATEWAYS = "*.azurehdinsight.net"
 
 
 @dataclass
@@ -36,6 +40,8 @@ class Azure:
         self.tenant, self.subscription = str(uuid.uuid4()), str(uuid.uuid4())
         self.login = Login(self.tenant, str(uuid.uuid4()), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
         self.manager = ResourceManager(self.subscription, self.tenant, self.faults)
+        self.ambari = Ambari()
+        self.clusters_login, self.clusters_password = "millrace", secrets.token_urlsafe(24)
         self._lock = threading.Lock()
 
     def connection(self) -> str:
@@ -48,6 +54,20 @@ class Azure:
         """How many requests there were with this method and `part` in their path."""
         with self._lock:
             return sum(one.request.method == method and part in one.request.path for one in self.said)
+
+    def gateway(self, request: Request) -> Answer:
+        """The answer of the Kafka cluster's Ambari, which no OpenAPI definition describes."""
+        path, query = (
+            request.path.removeprefix("/api/v1/clusters"),
+            {key: [value] for key, value in request.query.items()},
+        )
+        given = base64.b64decode(request.headers.get("authorization", "").removeprefix("Basic ")).decode()
+        with self._lock:
+            if given != f"{self.clusters_login}:{self.clusters_password}":
+                return Answer(401, {"message": "Bad credentials"})
+            if request.method == "GET":
+                return Answer(200, self.ambari.get(path, query))
+            return Answer(*self.ambari.put(path, request.body))
 
     def management(self, request: Request) -> Answer:
         """The answer of management.azure.com. What is planned to go wrong is no answer of ours: it is not recorded
@@ -66,8 +86,8 @@ class Azure:
 def azure_cloud(folder: Path) -> Iterator[Azure]:
     """An Azure with nothing in it, until the end of the block."""
     azure = Azure(folder)
-    trusted, served = write_certificates(folder, [MANAGEMENT, LOGIN, PRICES])
-    sites = {MANAGEMENT: azure.management, LOGIN: azure.login, PRICES: price_list}
+    trusted, served = write_certificates(folder, [MANAGEMENT, LOGIN, PRICES, GATEWAYS])
+    sites = {MANAGEMENT: azure.management, LOGIN: azure.login, PRICES: price_list, GATEWAYS: azure.gateway}
     with proxy(sites, served) as address:
         azure.environment = {
             "HTTPS_PROXY": address,

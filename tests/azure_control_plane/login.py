@@ -39,6 +39,12 @@ class Login:
             return self._token(request)
         return Answer(404, {"error": "invalid_request", "error_description": f"AADSTS90002: no {request.path}"})
 
+    def issue(self) -> str:
+        """A new token."""
+        token = secrets.token_urlsafe(24)
+        self.issued[token] = time.time() + self.lifetime_s
+        return token
+
     def end_tokens(self) -> None:
         """Every token that was issued until now is refused from now on, whatever its holder was told of its end."""
         self.issued = dict.fromkeys(self.issued, 0.0)
@@ -61,9 +67,7 @@ class Login:
         if form.get("client_id") != self.client or not known or f"/{self.tenant}/" not in request.path:
             text = "AADSTS7000215: Invalid client secret provided."
             return Answer(401, {"error": "invalid_client", "error_description": text, "error_codes": [7000215]})
-        token = secrets.token_urlsafe(24)
-        self.issued[token] = time.time() + self.lifetime_s
-        return Answer(200, {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": token})
+        return Answer(200, {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": self.issue()})
 
     def _discovery(self) -> dict[str, object]:
         base = f"https://{LOGIN}/{self.tenant}"

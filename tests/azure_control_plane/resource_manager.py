@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -77,6 +79,7 @@ class ResourceManager:
             ("GET", f"{base}/resourcegroups", self._groups),
             ("GET", f"{base}/resources", self._list),
             ("GET", f"({base}/resourcegroups/[^/]+)/resources", self._list),
+            ("POST", f"({base}/resourcegroups/.+/clusters/[^/]+)/roles/workernode/resize", self._resize),
             ("GET", f"({base}/resourcegroups/.+)", self._read),
             ("DELETE", f"({base}/resourcegroups/.+)", self._delete),
             ("GET", f"{base}/providers/Microsoft.KeyVault/deletedVaults", self._deleted_vaults),
@@ -183,6 +186,7 @@ class ResourceManager:
         if stored is None:
             return _not_found(request, identifier)
         stored.looks += 1
+        self._go_on_resizing(identifier)
         return Answer(200, self.resources.described(stored))
 
     def _delete(self, request: Request, identifier: str) -> Answer:
@@ -193,6 +197,24 @@ class ResourceManager:
 
         def end() -> Answer:
             self.resources.delete(identifier)
+            return Answer(200)
+
+        return self._long(request, end)
+
+    def _resize(self, request: Request, identifier: str) -> Answer:
+        stored = self.resources.find(identifier)
+        if stored is None:
+            return _not_found(request, identifier)
+        if stored.state != "Succeeded":
+            return Answer(409, {"code": "ConflictingOperation", "message": f"cluster {stored.resource.name} is busy"})
+        stored.state = "InProgress"
+        body = json.loads(json.dumps(stored.resource.body))
+        roles = body["properties"]["computeProfile"]["roles"]
+        workers = next(role for role in roles if role["name"] == "workernode")
+        workers["targetInstanceCount"] = request.body["targetInstanceCount"]
+
+        def end() -> Answer:
+            self.resources.put(dataclasses.replace(stored.resource, body=body))
             return Answer(200)
 
         return self._long(request, end)
@@ -215,6 +237,11 @@ class ResourceManager:
             return Answer(200)
 
         return self._long(request, end)
+
+    def _go_on_resizing(self, identifier: str) -> None:
+        for operation in self._operations.values():
+            if operation.of.path.lower().startswith(f"{identifier.lower()}/roles/"):
+                operation.look()
 
     def _go_on_deleting(self) -> None:
         for operation in self._operations.values():

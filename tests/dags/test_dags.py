@@ -116,7 +116,7 @@ def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> No
     assert (params["confirm"]["default"], params["reason"]["default"]) == (False, "")
 
 
-AZURE = ["declared", "preview", "is_real", "approve", "deploy", "peered"]
+AZURE = ["declared", "preview", "is_real", "approve", "deploy", "peered", "advertised"]
 
 
 def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: dict[str, Any]) -> None:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Param, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
 
 from millrace.operators.approval import Approval
 from millrace.operators.azure_delete import DeleteEnvironmentOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
-from millrace.tasks.azure import are_connected, declare
+from millrace.tasks.azure import advertise, are_connected, declare
 
 __all__ = [
     "DELETED",
@@ -102,6 +103,16 @@ def provision() -> None:
         with as_airflow_errors():
             return are_connected(outputs.get("peerings") or [], Environments(ResourceManagerHook(CONN_ID)))
 
+    @task(retries=3, retry_delay=timedelta(seconds=30))
+    def advertised(outputs: Any) -> list[str]:
+        context: Any = get_current_context()
+        if context["params"]["layout"] != "databricks" or "kafkaGateway" not in outputs:
+            raise AirflowSkipException(
+                "Spark resolves the brokers' names: it is in their network, or they are Event Hubs"
+            )
+        with as_airflow_errors():
+            return advertise(outputs["kafkaGateway"], CLUSTERS_CONN_ID)
+
     parameters = declared()
     told: dict[str, Any] = {
         "stem": "millrace-{{ params.prefix }}-{{ params.size }}",
@@ -112,9 +123,10 @@ def provision() -> None:
         "azure_conn_id": CONN_ID,
     }
     preview = PreviewDeploymentOperator(task_id="preview", **told)
-    approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED, retries=0)
+    approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
-    preview >> is_real() >> approved >> deploy >> peered(deploy.output)
+    preview >> is_real() >> approved >> deploy
+    peered(deploy.output) >> advertised(deploy.output)
 
 
 def delete() -> DeleteEnvironmentOperator:

@@ -141,9 +141,7 @@ def _tasks(
         retry_delay=timedelta(seconds=5),
     )
     backfilled = interval_runs(pipeline, intervals(planned), parallel, environment, certify_within, _PLANNED)
-    approved = Approval(
-        task_id="approve", subject=f"Serve version {_PLANNED} of {pipeline.name}?", body=_COMPARED, retries=0
-    )
+    approved = Approval(task_id="approve", subject=f"Serve version {_PLANNED} of {pipeline.name}?", body=_COMPARED)
     level, compared, switched = caught_up(planned), compare_versions(planned), switch(planned)
     planned >> candidate >> ensure_stopped().as_teardown()  # runs however the stream ended, and decides nothing
     [backfilled, level] >> compared >> approved >> switched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,11 @@ from jobs.errors import MillraceError, UsageError
 if TYPE_CHECKING:
     from millrace.azure.environments import Environments
 
-__all__ = ["are_connected", "declare", "expiry"]
+__all__ = ["advertise", "are_connected", "declare", "expiry"]
 
+_log = logging.getLogger(__name__)
+_LOGIN = "millrace"  # as main.json's clusterLogin has it by default
+_PORT = 9092
 _NETWORK_API = "2024-01-01"
 _NEEDED = ("region", "prefix", "operator_principal_id", "ssh_public_key")
 
@@ -52,6 +56,23 @@ def are_connected(peerings: list[str], environments: Environments) -> bool:
                 "task `deploy`"
             )
     return all(state == "Connected" for state in states.values())
+
+
+def advertise(gateway: str, conn_id: str) -> list[str]:
+    """Kafka's brokers as `<address>:<port>`, once they advertise their addresses; `gateway` is the Kafka cluster's.
+
+    The connection has the gateway's login and password. Raises MillraceError where Ambari refuses or a restart fails.
+    """
+    from airflow.sdk import BaseHook
+
+    from millrace.azure.advertising import advertise_addresses
+    from millrace.azure.ambari import Ambari
+
+    connection = BaseHook.get_connection(conn_id)
+    ambari = Ambari(gateway, connection.login or _LOGIN, str(connection.password))
+    restarted = advertise_addresses(ambari)
+    _log.info("restarted: %s", ", ".join(restarted) or "no broker, all advertise their addresses")
+    return [f"{broker.address}:{_PORT}" for broker in ambari.brokers()]
 
 
 def _peering_state(name: str, environments: Environments) -> str | None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -26,6 +31,41 @@ def test_a_workload_identity_deploys_without_a_secret(
     own = {"managed_identity_client_id": azure.login.client, "workload_identity_tenant_id": azure.tenant}
     connection(monkeypatch, extra={"subscriptionId": azure.subscription, **own})
     assert finished()["resourceGroup"] == "mr-dev"
+
+
+@contextmanager
+def managed_identity(azure: Azure, header: str) -> Iterator[str]:
+    """The endpoint that Azure gives to what runs on it with a managed identity."""
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.headers.get("X-IDENTITY-HEADER") == header
+            told = {
+                "access_token": azure.login.issue(),
+                "expires_on": str(int(time.time()) + 3600),
+                "token_type": "Bearer",
+            }
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(told if known else {}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/token"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_managed_identity_deploys_without_a_secret(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection(monkeypatch, extra={"subscriptionId": azure.subscription})
+    with managed_identity(azure, "a-header") as endpoint:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", endpoint)
+        monkeypatch.setenv("IDENTITY_HEADER", "a-header")
+        assert finished()["resourceGroup"] == "mr-dev"
 
 
 def test_a_wrong_secret_is_told_as_what_it_is(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
