@@ -3,7 +3,7 @@
 `names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted. `code/` and
 `jars/` hold what drivers run, under paths that name its content. `jobs/<id>/` holds `job.json`, what was submitted;
 `batch.json`, Livy's number; `cancel.json`, that it is to end; `ended.json`, how it ended; `driver.log`, the end of what
-the driver wrote; and, while it lives, `connection.json`, its secrets.
+the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets.
 """
 
 from __future__ import annotations
