@@ -20,7 +20,9 @@ EXACTNESS = {
 }
 
 # A source's options are printed with plans, in the UI and in errors: Kafka's login is among them.
-SECRECY = {"spark.sql.redaction.string.regex": r"(?i)(jaas\.config|password|keystore\.key)=(?s:.*?)(?=, kafka\.|\]|$)"}
+SECRECY = {
+    "spark.sql.redaction.string.regex": (r"(?i)(jaas\.config|password)=[^\n]*|keystore\.key=(?s:.*?)-----END[^-]*-----")
+}
 
 
 def start_session(name: str) -> SparkSession:

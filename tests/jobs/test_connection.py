@@ -15,12 +15,18 @@ from jobs.topics import stock_ticks
 
 pytestmark = pytest.mark.both_engines
 
+KEY = "-----BEGIN PRIVATE KEY-----\nhidden\n-----END PRIVATE KEY-----\n"
 JAAS = 'org.example.Plain required username="me" password="hidden, hidden";'
 
 
 def test_settings_of_the_file_are_hadoops_and_kafkas_but_not_sparks(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "connection.json"
-    path.write_text(json.dumps({"fs.example.key": "hidden-1", "millrace.kafka.sasl.jaas.config": JAAS}))
+    secrets = {
+        "fs.example.key": "hidden-1",
+        "millrace.kafka.sasl.jaas.config": JAAS,
+        "millrace.kafka.ssl.keystore.key": KEY,
+    }
+    path.write_text(json.dumps(secrets))
     assert kafka_options(spark) == {}
     spark.conf.set(CONNECTION, str(path))
     for key, value in SECRECY.items():
@@ -29,7 +35,7 @@ def test_settings_of_the_file_are_hadoops_and_kafkas_but_not_sparks(spark: Spark
     try:
         take_connection(spark)
         assert hadoop.get("fs.example.key") == "hidden-1"
-        assert kafka_options(spark) == {"sasl.jaas.config": JAAS}
+        assert kafka_options(spark) == {"sasl.jaas.config": JAAS, "ssl.keystore.key": KEY}
         plan = read_stream(spark, stock_ticks, "127.0.0.1:1", {})._jdf.queryExecution().toString()
         assert "hidden" not in plan
         settings = [*spark.sparkContext.getConf().getAll(), ("sql", str(spark.sql("SET -v").collect()))]
@@ -37,7 +43,7 @@ def test_settings_of_the_file_are_hadoops_and_kafkas_but_not_sparks(spark: Spark
     finally:
         for key in (CONNECTION, *SECRECY):
             spark.conf.unset(key)
-        for name in ("fs.example.key", "millrace.kafka.sasl.jaas.config"):
+        for name in secrets:
             hadoop.unset(name)
 
 
