@@ -1,9 +1,9 @@
 """The entry point of a job on a YARN cluster: `jobs/driver.py`, whose output and exit code are kept for all to read.
 
 YARN keeps a driver's output on the node that runs it, and afterwards in files of its own that no gateway shows; and it
-tells another exit code of a driver that ends before it has a Spark session. So `cluster_driver.py FOLDER …`, where FOLDER
-is a URI and the rest are the arguments of `driver.py`, writes the end of the output to `driver.log` every few seconds
-and when the driver ends, and then its exit code to `exit.json`.
+tells another exit code of a driver that ends before it has a Spark session. So this writes the end of the output to
+`driver.log` every few seconds and when the driver ends, and then its exit code to `exit.json`. It is called as
+`cluster_driver.py FOLDER …`: the URI of the folder for both files, and the arguments of `driver.py`.
 """
 
 from __future__ import annotations

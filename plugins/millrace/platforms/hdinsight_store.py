@@ -63,6 +63,7 @@ class JobStore:
     def forget_job(self, job_id: str) -> None:
         for path in self._files.list(f"jobs/{job_id}"):
             self._files.delete(path)
+        self._files.delete(f"jobs/{job_id}")  # where folders are blobs too: with a hierarchical namespace
 
     def keep(self, path: str, content: bytes) -> str:
         """Uploads what never changes under this path, where it is not there yet; its URI. A blob is there whole."""
