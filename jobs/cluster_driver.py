@@ -1,12 +1,14 @@
-"""The entry point of a job on a YARN cluster: `jobs/driver.py`, whose output is kept where everybody can read it.
+"""The entry point of a job on a YARN cluster: `jobs/driver.py`, whose output and exit code are kept for all to read.
 
-YARN keeps a driver's output on the node that runs it, and afterwards in files of its own that no gateway shows. So the
-end of it is written to the cluster's storage every few seconds, and when the driver ends: `cluster_driver.py LOG …`,
-where LOG is a URI and the rest are the arguments of `driver.py`.
+YARN keeps a driver's output on the node that runs it, and afterwards in files of its own that no gateway shows; and it
+tells another exit code of a driver that ends before it has a Spark session. So this writes the end of the output to
+`driver.log` every few seconds and when the driver ends, and then its exit code to `exit.json`. It is called as
+`cluster_driver.py FOLDER …`: the URI of the folder for both files, and the arguments of `driver.py`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -24,16 +26,25 @@ _KEPT_BYTES = 256 * 1024
 
 def main(arguments: List[str]) -> int:
     """Runs the driver and returns its exit code."""
-    output = _Output(arguments[0])
+    folder = arguments[0]
+    output = _Output(f"{folder}/driver.log")
+    code = _run(arguments[1:])
+    output.close()
     try:
-        return driver.main(arguments[1:])
+        _write(f"{folder}/exit.json", json.dumps({"code": code}).encode())
+    except Exception as error:  # noqa: BLE001 - a storage that is down: YARN tells the code of most ends
+        print(f"millrace: exit code {code} is not noted: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+def _run(arguments: List[str]) -> int:
+    try:
+        return driver.main(arguments)
     except SystemExit as ended:  # argparse refuses the arguments
         return ended.code if isinstance(ended.code, int) else 1
     except Exception:  # noqa: BLE001 - as Python does with whatever is not caught, but before the output is closed
         sys.excepthook(*sys.exc_info())
         return 1
-    finally:
-        output.close()
 
 
 class _Output:

@@ -152,7 +152,7 @@ class Cluster:
 
     def driver_processes(self, job_id: str) -> list[psutil.Process]:
         """The processes in the container of a job's driver: its application master's JVM, and its Python."""
-        return [each for each in psutil.process_iter() if _mentions(each, f"{job_id}/driver.log")]
+        return [each for each in psutil.process_iter() if _mentions(each, f"/jobs/{job_id}")]
 
     def _class_path(self, name: str) -> str:
         jars = fetch_jar_set(load_jar_set(name, Path(__file__).parent), self._home.downloads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,7 +78,7 @@ class HdinsightPlatform:
         started_at = datetime.fromisoformat(self._record(job_id)["submitted_at"])
         application = self._application(job_id)
         if application:
-            status = status_of_application(application, started_at)
+            status = self._with_exit_code(job_id, status_of_application(application, started_at))
         else:
             status = self._state_without_application(job_id, started_at)
         if status.state is not JobState.RUNNING:
@@ -135,6 +135,13 @@ class HdinsightPlatform:
             return JobStatus(JobState.CANCELLED, started_at, now)
         state = JobState.RUNNING if now - started_at < _SUBMITTED_WITHIN else JobState.LOST
         return JobStatus(state, started_at, None if state is JobState.RUNNING else now)
+
+    def _with_exit_code(self, job_id: str, status: JobStatus) -> JobStatus:
+        """A driver notes its own; YARN knows it of those that were killed."""
+        if status.state is not JobState.FAILED:
+            return status
+        noted = self.store.read_json(f"jobs/{job_id}/exit.json").get("code")
+        return status if noted is None else replace(status, exit_code=noted)
 
     def _kill(self, job_id: str) -> None:
         """Through Livy, which forgets the batch then, or past a Livy that does not know it."""

@@ -57,7 +57,7 @@ def batch_body(
     return {
         "name": job_id,
         "file": shipped.driver,
-        "args": [store.uri(f"{folder}/driver.log"), *job.arguments],
+        "args": [store.uri(folder), *job.arguments],
         "pyFiles": [shipped.package],
         "jars": list(shipped.jars),
         "files": [store.uri(f"{folder}/{CONNECTION_FILE}")] if secret else [],

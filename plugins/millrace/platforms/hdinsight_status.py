@@ -11,7 +11,7 @@ from millrace.platforms.protocol import JobState, JobStatus
 
 __all__ = ["status_of_application", "status_of_batch"]
 
-# YARN has no field for a driver's exit code; its diagnostics end in what Spark's application master, or YARN, wrote.
+# YARN has no field for a driver's exit code; its diagnostics hold what Spark's application master, or YARN, wrote.
 _EXIT_CODES = (re.compile(r"exited with (?:status )?(-?\d+)"), re.compile(r"exitCode: (-?\d+)"))
 _ENDED_BATCH = ("dead", "error", "killed", "success")
 

@@ -3,7 +3,7 @@
 `names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted. `code/` and
 `jars/` hold what drivers run, under paths that name its content. `jobs/<id>/` holds `job.json`, what was submitted;
 `batch.json`, Livy's number; `cancel.json`, that it is to end; `ended.json`, how it ended; `driver.log`, the end of what
-the driver wrote; and, while it lives, `connection.json`, its secrets.
+the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class JobStore:
     def forget_job(self, job_id: str) -> None:
         for path in self._files.list(f"jobs/{job_id}"):
             self._files.delete(path)
+        self._files.delete(f"jobs/{job_id}")  # where folders are blobs too: with a hierarchical namespace
 
     def keep(self, path: str, content: bytes) -> str:
         """Uploads what never changes under this path, where it is not there yet; its URI. A blob is there whole."""

@@ -88,7 +88,7 @@ def test_what_livy_is_asked_to_run_holds_no_secret_and_pins_what_matters(environ
     shipped = Shipped("abfs://driver.py", "abfs://jobs.zip", ("abfs://a.jar",))
     body = batch_body(JOB, "the-id", "abc123", shipped, settings, store, secret=True)
     account = "devstoreaccount1.dfs.core.windows.net"
-    assert body["args"] == [f"abfs://spark@{account}/millrace/jobs/the-id/driver.log", *JOB.arguments]
+    assert body["args"] == [f"abfs://spark@{account}/millrace/jobs/the-id", *JOB.arguments]
     assert body["files"] == [f"abfs://spark@{account}/millrace/jobs/the-id/connection.json"]
     conf = body["conf"]
     assert conf["spark.executor.cores"] == "2", "the job's own setting counts"
