@@ -79,6 +79,27 @@ def test_while_nobody_watches_databricks_starts_the_stream_again_and_that_run_is
     assert pause_status(server) == "PAUSED"
 
 
+def test_a_run_that_databricks_started_and_was_adopted_is_the_supervisors_as_the_first_was(
+    server: Server, databricks: DatabricksPlatform, tmp_path: Path
+) -> None:
+    """Fails, is started again, stops on request: and is not started a third time."""
+    script = (
+        f"import os, time; folder = {str(tmp_path)!r}\n"
+        "if not os.path.exists(folder + '/once'): open(folder + '/once', 'w'); 1 / 0\n"
+        "while not os.path.exists(folder + '/stop'): time.sleep(0.01)\n"
+        "os.unlink(folder + '/stop')\n"
+    )
+    ended_and_followed(server, databricks.submit(stream(script)))
+    wait(lambda: databricks.find("topic__archive") is not None)
+    adopted = databricks.find("topic__archive")
+    assert adopted is not None
+    (tmp_path / "stop").touch()
+    wait(lambda: len(run_ids(server)) == 3)
+    assert databricks.state(adopted.id).exit_code == 0
+    assert databricks.find("topic__archive") is None
+    assert pause_status(server) == "PAUSED"
+
+
 @pytest.mark.parametrize("code", [0, 2, 3, 4])
 def test_a_stream_that_ended_for_good_does_not_go_on_though_databricks_started_it_again(
     server: Server, databricks: DatabricksPlatform, tmp_path: Path, code: int
