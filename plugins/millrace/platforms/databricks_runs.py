@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from databricks.sdk.service.compute import ClusterSpec, Library
 from databricks.sdk.service.jobs import (
     BaseRun,
+    JobSettings,
     PythonWheelTask,
     Run,
     RunLifecycleStateV2State,
@@ -64,8 +65,8 @@ def running_job(run: BaseRun | Run, name: str) -> RunningJob:
     return RunningJob(str(run.run_id), name, owner, tuple(arguments))
 
 
-def submission_of(run: BaseRun | Run) -> str:
-    """Which call of `submit` the run came from; empty for a run that is none of ours."""
+def submission_of(run: BaseRun | Run | JobSettings) -> str:
+    """Which call of `submit` the run, or the job, came from; empty for one that is none of ours."""
     return ([*_parameters(run), "", ""])[1]
 
 
@@ -102,7 +103,7 @@ def log_of(run: Run, output: RunOutput | None, delivered: Sequence[str]) -> list
     ]
 
 
-def _parameters(run: BaseRun | Run) -> list[str]:
+def _parameters(run: BaseRun | Run | JobSettings) -> list[str]:
     for task in run.tasks or []:
         if task.task_key == _TASK and task.python_wheel_task:
             return list(task.python_wheel_task.parameters or [])

@@ -27,7 +27,7 @@ from databricks.sdk.service.jobs import (
 )
 
 from millrace.platforms.databricks_client import MissingError, Workspace
-from millrace.platforms.databricks_runs import is_live
+from millrace.platforms.databricks_runs import is_live, submission_of
 from millrace.platforms.protocol import JobState, JobStatus
 
 __all__ = ["ContinuousJobs"]
@@ -88,8 +88,8 @@ class ContinuousJobs:
             job = self._call("read", run.run_name, lambda jobs: jobs.get(_job_of(run)))
         except MissingError:
             return []
-        if job.settings is None or (job.settings.tags or {}).get(_RUN) != str(run.run_id):
-            return []  # a later submission's run is the job's now
+        if job.settings is None or not _is_of(run, job.settings):
+            return []  # the job is a later submission's now
         self.pause(run)
         is_final = status.state in (JobState.SUCCEEDED, JobState.CANCELLED) or status.exit_code in _FINAL
         runs = self._runs(run.run_name, _job_of(run), active_only=True)
@@ -136,6 +136,12 @@ def _settings(name: str, task: SubmitTask) -> JobSettings:
         max_concurrent_runs=1,
         tasks=[Task.from_dict(task.as_dict())],
     )
+
+
+def _is_of(run: Run, settings: JobSettings) -> bool:
+    """Whether the run is the one that the job was started with, or one that Databricks has started after it."""
+    is_first = (settings.tags or {}).get(_RUN) == str(run.run_id)
+    return is_first or submission_of(run) == submission_of(settings)
 
 
 def _continuous(status: PauseStatus) -> Continuous:

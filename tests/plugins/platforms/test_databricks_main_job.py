@@ -20,6 +20,7 @@ import pytest
 from jobs.interval import Interval
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.session import EXACTNESS
+from jobs.topic import Topic
 from jobs.topics import stock_ticks
 from millrace.builders.stream_jobs import archive_job, speed_job
 from millrace.cli.batch import reprocess_interval
@@ -27,7 +28,7 @@ from millrace.environment import Environment
 from millrace.environment_file import Table
 from millrace.home import PROJECT_ROOT, Home
 from millrace.lake.catch_up import processed_offsets
-from millrace.lake.certificate import certify
+from millrace.lake.certificate import NotArchivedError, certify
 from millrace.lake.offsets import end_offsets
 from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
@@ -47,9 +48,9 @@ from tests.plugins.platforms.code_copies import TOPICS, copied_code, keep
 from tests.plugins.platforms.databricks.server import Server, serve
 from tests.plugins.platforms.databricks.workspace import Workspace
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
-SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=4)
+SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=6)
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 PRINCIPAL, SECRET = "0d5c1f6e-application", "dose0123456789-the-principals-secret"
 INHERITED = ("PATH", "HOME", "JAVA_HOME", "LANG")
@@ -126,13 +127,14 @@ def test_the_main_job_runs_on_databricks_and_both_layers_are_right(
 
     job = archive_job(topic, SECOND, place, "archive.1")
     archive = platform.submit(dataclasses.replace(job, code=JobCode(pipeline.name, version)))
-    speed = platform.submit(speed_job(pipeline.name, version, SECOND, place, f"{version}.1"))
-    certify(place, topic, wait=PATIENCE)
+    archived = until(lambda: has_archived_all(place, topic), PATIENCE)
+    assert archived, told(platform, archive)
     server.access.clear()  # every token expires
+    speed = platform.submit(speed_job(pipeline.name, version, SECOND, place, f"{version}.1"))
 
     ends = end_offsets(place, topic.name)
     reached = until(lambda: processed_offsets(place, pipeline, version) == ends, PATIENCE)
-    assert reached, databricks_platform(place).logs(speed.id, 40)
+    assert reached, told(platform, speed)
     expected = high_low(read_topic(place.kafka_bootstrap, topic.name))
     assert view_rows(read_view(place, pipeline)) == expected
 
@@ -151,10 +153,22 @@ def test_the_main_job_runs_on_databricks_and_both_layers_are_right(
     no_secret_was_told(server, place)
 
 
+def told(platform: DatabricksPlatform, running: RunningJob) -> str:
+    return "\n".join([str(platform.state(running.id)), *platform.logs(running.id, 400)])
+
+
+def has_archived_all(place: Environment, topic: Topic) -> bool:
+    try:
+        certify(place, topic, wait=timedelta(0))
+    except NotArchivedError:
+        return False
+    return True
+
+
 def stop(connection: Connection, platform: DatabricksPlatform, running: RunningJob) -> None:
     StreamControl(connection.notes, running.name).request_stop(running.owner, "the test")
     assert until(lambda: platform.state(running.id).state is not JobState.RUNNING, PATIENCE)
-    assert platform.state(running.id).exit_code == 0, platform.logs(running.id, 40)
+    assert platform.state(running.id).exit_code == 0, told(platform, running)
     assert "millrace: stopped on request" in platform.logs(running.id, 100)
 
 

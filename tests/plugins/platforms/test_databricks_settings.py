@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,8 @@ from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.platforms.databricks_wheel import WHEEL, wheel_of
 from millrace.platforms.protocol import SparkJob
 from tests.plugins.platforms.databricks.drivers import TOKEN
-from tests.plugins.platforms.databricks.server import Server, serve
+from tests.plugins.platforms.databricks.server import Server
 from tests.plugins.platforms.databricks.wire_types import check
-from tests.plugins.platforms.databricks.workspace import Workspace
 
 SECRET = "s3cr3t-0123456789"
 PLAIN = """
@@ -54,13 +52,6 @@ JOB = SparkJob("query", ("archive",), "run.1", conf={"spark.sql.shuffle.partitio
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
     return Home.current()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with serve(Workspace(tmp_path)) as server:
-        yield server
-        assert server.unfit == []
 
 
 def load(folder: Path, text: str = PLAIN) -> Environment:

@@ -56,6 +56,7 @@ class Workspace:
     root: Path
     variables: Mapping[str, str] = field(default_factory=dict)
     startup_s: float = 0.0
+    is_list_behind: bool = False
     restart_delay_s: float = RESTART_DELAY_S
     secrets: dict[tuple[str, str], str] = field(default_factory=dict)
     jobs: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -174,7 +175,8 @@ class Workspace:
         found = [
             run.as_run(expand_tasks == "true")
             for run in sorted(self.runs.values(), key=lambda run: (run.start_time, run.run_id), reverse=True)
-            if (job_id is None or run.job_id == int(job_id))
+            if not self.is_list_behind
+            and (job_id is None or run.job_id == int(job_id))
             and (run_type is None or run.run_type == run_type)
             and (run.is_live or active_only == "false")
         ]
