@@ -7,7 +7,9 @@ import uuid
 from dataclasses import replace
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
+from jobs.errors import MillraceError
 from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
@@ -49,3 +51,19 @@ def test_a_partial_publication_is_a_warning_with_its_reasons(
         ("INFO", f"{named} partial: not published: a run that read as much or more of the archive is"),
     ]
     assert [(p.run, p.partial) for p in publications(own_lake, stock_high_low)] == [("complete", [])]
+
+
+def test_an_unexplained_difference_fails_the_task_and_what_was_served_stays(own_lake: Environment) -> None:
+    """Late data alone never does."""
+    counts = {"equal": 2, "different": 1, "only_batch": 0, "only_speed": 0, "differences": []}
+    for cause in ("late", "unexplained"):
+        found = RESULT | {"parity": {**counts, "causes": {cause: 1}}, "rows_read": 9}
+        LakeStore(own_lake).write_json(Lake("").run_result("stock_high_low", cause), found)
+    assert publish("complete")
+    with pytest.raises(AirflowFailException, match="1 of 1 differences between batch and speed are unexplained"):
+        batch.log_parity("stock_high_low", interval(0).id, "unexplained", None)
+    with pytest.raises(MillraceError, match="what was served is kept"):
+        publish("unexplained")
+    assert [found.run for found in publications(own_lake, stock_high_low)] == ["complete"]
+    assert batch.log_parity("stock_high_low", interval(0).id, "late", None)["different"] == 1
+    assert publish("late")
