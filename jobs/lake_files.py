@@ -21,7 +21,6 @@ class LakeFiles:
     def __init__(self, spark: SparkSession) -> None:
         # The gateway is how PySpark itself reaches the JVM; Spark has no public Python API for Hadoop's FileSystem.
         self._jvm: Any = spark.sparkContext._jvm
-        self._gateway: Any = spark.sparkContext._gateway
         self._conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def exists(self, uri: str) -> bool:
@@ -136,9 +135,9 @@ class LakeFiles:
         try:
             if from_end:
                 stream.seek(max(0, system.getFileStatus(path).getLen() - size))
-            part = self._gateway.new_array(self._jvm.byte, size)
-            read = self._jvm.org.apache.commons.io.IOUtils.read(stream, part)
-            return str(self._jvm.java.lang.String(part, 0, read, "UTF-8"))
+            io = self._jvm.org.apache.commons.io  # no buffer of ours: arrays of bytes go to Java as copies
+            part: bytes = io.IOUtils.toByteArray(io.input.BoundedInputStream(stream, size))
+            return part.decode("utf-8", "replace")
         finally:
             stream.close()
 

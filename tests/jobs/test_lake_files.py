@@ -57,6 +57,16 @@ def test_appending_creates_and_then_adds(files, root):
     assert files.read(uri) == "1\n2\nü\n"
 
 
+def test_a_part_of_a_file_is_its_first_or_last_bytes(files, root):
+    uri = f"{root}/progress.jsonl"
+    files.append(uri, "first\n")
+    files.append(uri, "läst\n")
+    assert (files.read_head(uri, 6), files.read_tail(uri, 6)) == ("first\n", "läst\n")
+    assert files.read_tail(uri, 4) == "\ufffdst\n", "it begins in the middle of a letter"
+    assert files.read_head(uri, 100) == files.read_tail(uri, 100) == "first\nläst\n"
+    assert files.read_head(f"{root}/other", 6) == files.read_tail(f"{root}/other", 6) == ""
+
+
 @on_azure_alone
 def test_a_file_that_is_rewritten_while_it_is_read_is_read_again(files, root):
     """Azure Storage answers 412 to a reader whose file was rewritten after it had opened it."""
