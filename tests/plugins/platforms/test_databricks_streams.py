@@ -38,6 +38,7 @@ def run_ids(server: Server) -> list[str]:
 def ended_and_followed(server: Server, running: RunningJob) -> str:
     """The id of the run that Databricks has started by itself after this one."""
     wait(lambda: not server.workspace.runs[int(running.id)].is_live)
+    server.workspace.restart_delay_s = 0.3
     wait(lambda: len(run_ids(server)) > 1)
     return run_ids(server)[-1]
 
@@ -56,7 +57,6 @@ def test_a_stream_is_a_continuous_job_that_databricks_keeps_running(
 def test_an_end_that_is_seen_pauses_the_job_and_its_supervisor_decides(
     server: Server, databricks: DatabricksPlatform
 ) -> None:
-    server.workspace.restart_delay_s = 600
     running = databricks.submit(stream("raise SystemExit(1)"))
     wait(lambda: databricks.state(running.id).state is JobState.FAILED)
     assert pause_status(server) == "PAUSED"
