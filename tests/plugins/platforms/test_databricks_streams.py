@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from millrace.platforms.databricks import DatabricksPlatform
 from millrace.platforms.protocol import JobState, RunningJob, SparkJob
 from millrace.waiting import until
+from tests.plugins.platforms.databricks.drivers import platform_of
 from tests.plugins.platforms.databricks.server import Server
 
 NAME = "millrace/test/topic__archive"
@@ -52,6 +54,13 @@ def test_a_stream_is_a_continuous_job_that_databricks_keeps_running(
     assert job["settings"]["continuous"] == {"pause_status": "UNPAUSED", "task_retry_mode": "NEVER"}
     assert job["settings"]["max_concurrent_runs"] == 1
     assert job["settings"]["tasks"][0]["max_retries"] == 0
+
+
+def test_many_who_submit_at_once_leave_one_job(server: Server) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda number: platform_of(server).submit(stream(SLEEP, f"run.{number}")), range(6)))
+    assert len(server.workspace.jobs) == 1
+    assert len(run_ids(server)) == 1
 
 
 def test_an_end_that_is_seen_pauses_the_job_and_its_supervisor_decides(
