@@ -18,7 +18,7 @@ VENV_CHECKOV := .venv-checkov
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-spark33 faults lint lock
+.PHONY: help setup setup-dev demo down clean test test-spark33 faults conformance lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -53,6 +53,13 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 
 faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")
 	@$(VENV)/bin/python -m tests.faults --airflow $(ARGS)
+
+conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3, and kill what can be killed
+	@if [ -z "$(PYTHON33)" ]; then \
+		echo "Conformance is not tested: it needs Python 3.8; install it, or say PYTHON33=path"; exit 1; \
+	fi
+	@$(MAKE) --no-print-directory $(VENV33)/.setup
+	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance $(ARGS)
 
 lint: setup-dev ## Check style, types, imports, and that jobs/ runs on Python 3.8
 	@$(VENV)/bin/ruff check .

@@ -1,10 +1,39 @@
-"""The Airflow DAG `provision`: brings up what the local platform needs. Running it again changes nothing."""
+"""The Airflow DAG `provision`: brings up what a platform needs. Running it again changes nothing.
 
-from airflow.sdk import DAG, task
+`local`: Kafka, Azurite, the jars, topics and a container on this machine.
 
+`azure`: the templates in infra/arm, by the connection `azure_default`; the password of the connection `azure_clusters`
+becomes that of the clusters' gateways.
+
+1. **preview** validates, and logs what Azure foresees and what the clusters' nodes cost a month. A dry run ends here.
+2. **approve**: somebody approves or rejects, under *Required actions*; with `approve` nobody is asked.
+3. **deploy** logs each resource's progress. When it fails, it says which resource, and why: correct the cause and clear
+   it, or run the DAG again. Either goes on with a deployment that runs, and leaves alone what is there.
+4. **peered** waits until peered networks read `Connected` on both sides.
+5. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses; each that does not yet
+   is restarted, one after the other. It returns them as `<address>:<port>`.
+"""
+
+from typing import Any
+
+from airflow.sdk import DAG, get_current_context, task
+
+from millrace.builders import azure
 from millrace.tasks import local_stack
 
-with DAG("provision", schedule=None, max_active_runs=1, tags=["millrace", "local"], doc_md=__doc__):
+PARAMS = azure.platform_params() | azure.template_params()
+
+with DAG(
+    "provision", schedule=None, max_active_runs=1, tags=["millrace", "local", "azure"], params=PARAMS, doc_md=__doc__
+):
+
+    @task.branch
+    def platform() -> list[str]:
+        params: Any = get_current_context()["params"]
+        if params["platform"] == "azure":
+            return [azure.PROVISIONED]
+        return [] if params["dry_run"] else ["kafka", "azurite", "jars"]
+
     kafka = task(task_id="kafka")(local_stack.start_kafka)()
     azurite = task(task_id="azurite")(local_stack.start_azurite)()
     jars = task(task_id="jars")(local_stack.fetch_spark_jars)()
@@ -12,6 +41,7 @@ with DAG("provision", schedule=None, max_active_runs=1, tags=["millrace", "local
     container = task(task_id="container")(local_stack.create_container)("millrace_lake")
     healthy = task(task_id="healthy")(local_stack.verify)()
 
+    platform() >> [kafka, azurite, jars, azure.provision()]
     [kafka, azurite] >> topics  # an environment is complete when both have their address
     [kafka, azurite] >> container
     [topics, container, jars] >> healthy

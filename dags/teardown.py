@@ -1,6 +1,10 @@
-"""The Airflow DAG `teardown`: stops the streams, then Kafka and Azurite. Airflow itself goes on.
+"""The Airflow DAG `teardown`: the end of an environment. Airflow itself goes on.
 
-The data stays, unless you set `delete_data` and write `delete everything` into `confirmation`.
+`local`: stops the streams, then Kafka and Azurite. The data stays, unless you set `delete_data` and write
+`delete everything` into `confirmation`.
+
+`azure`: deletes the resource groups that bear the environment's tag, and all in them: clusters, lake, secrets. It needs
+`delete_data` and the confirmation.
 """
 
 from typing import Any
@@ -8,15 +12,23 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from millrace.builders import azure
+from millrace.operators.azure_delete import CONFIRMATION
 from millrace.tasks import local_stack
 
-CONFIRMATION = "delete everything"
-PARAMS = {
+PARAMS = azure.platform_params() | {
     "delete_data": Param(False, type="boolean", title="Delete data", description="All events and the whole lake."),
     "confirmation": Param("", type="string", title="Confirmation", description=f"Write: {CONFIRMATION}"),
 }
 
-with DAG("teardown", schedule=None, max_active_runs=1, tags=["millrace", "local"], params=PARAMS, doc_md=__doc__):
+with DAG(
+    "teardown", schedule=None, max_active_runs=1, tags=["millrace", "local", "azure"], params=PARAMS, doc_md=__doc__
+):
+
+    @task.branch
+    def platform() -> str:
+        params: Any = get_current_context()["params"]
+        return azure.DELETED if params["platform"] == "azure" else "check"
 
     @task
     def check() -> None:
@@ -38,4 +50,6 @@ with DAG("teardown", schedule=None, max_active_runs=1, tags=["millrace", "local"
 
     stack = task(task_id="stack")(local_stack.stop_stack)()
     data = task(task_id="data")(local_stack.delete_data)()
-    check() >> streams() >> stack >> is_deletion() >> data
+    checked = check()
+    platform() >> [checked, azure.delete()]
+    checked >> streams() >> stack >> is_deletion() >> data

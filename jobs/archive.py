@@ -66,6 +66,7 @@ def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str,
         rows.writeStream.format("delta")
         .queryName(query)
         .option("checkpointLocation", checkpoint)
+        .option("mergeSchema", "true")  # a field that is declared later: records must not wait for it
         .partitionBy("event_date")
         .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
         .start(lake.raw(topic.name))

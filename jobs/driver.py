@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from datetime import datetime, timedelta, timezone
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from pyspark.sql import SparkSession
 
@@ -108,10 +108,20 @@ def run_reprocess(options: argparse.Namespace) -> None:
     coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
     about = {"run": options.run_id, "interval": interval.id, "version": options.version}
-    result = {**about, "raw_version": options.raw_version, **result}
+    result = {**about, **_extent(pipeline, interval), "raw_version": options.raw_version, **result}
     for uri in (lake.run_result(pipeline.name, options.run_id), lake.newest_result(pipeline.name, interval.id)):
         LakeFiles(spark).replace(uri, json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
+
+
+def _extent(pipeline: Pipeline, interval: Interval) -> Dict[str, Any]:
+    """What this version reads for an interval: who certifies and publishes the run may have other code."""
+    reads = pipeline.reads(interval)
+    return {
+        "topic": pipeline.topic.name,
+        "interval_end": interval.end.isoformat(),
+        "reads": [reads.start.isoformat(), reads.end.isoformat()],
+    }
 
 
 def run_redecode(options: argparse.Namespace) -> None:

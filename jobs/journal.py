@@ -27,7 +27,8 @@ _Found = Tuple[List["Read"], int, Optional[datetime]]
 class Read:
     """Offsets [first, after) of a partition, as one micro-batch read them. An event whose window had ended by
     `late_watermark` was late for it; none was where that is None. When it began, sessions that had ended by
-    `closed_watermark`, that of the micro-batch before, were closed."""
+    `closed_watermark`, that of the micro-batch before, were closed. `from_archive`: from the raw archive, not from
+    Kafka (see `jobs.bootstrap`), so without what the archive lacks."""
 
     batch_id: int
     timestamp: str
@@ -36,6 +37,7 @@ class Read:
     after: int
     late_watermark: Optional[datetime]
     closed_watermark: Optional[datetime] = None
+    from_archive: bool = False
 
     def is_late(self, window_end: datetime) -> bool:
         """Whether events of a window that ends then (exclusive) were late for it."""
@@ -67,9 +69,10 @@ class Reads:
         """Whether a person had accepted that this checkpoint leaves the offset out."""
         return any(number == partition and start <= offset < end for number, start, end in self.skipped)
 
-    def any_of(self, partition: int, start: int, end: int) -> bool:
-        """Whether anything of `[start, end)` was read."""
-        return any(read.partition == partition and read.first < end and start < read.after for read in self.reads)
+    def any_from_kafka(self, partition: int, start: int, end: int) -> bool:
+        """Whether anything of `[start, end)` was read from Kafka."""
+        mine = (read for read in self.reads if read.partition == partition and not read.from_archive)
+        return any(read.first < end and start < read.after for read in mine)
 
     @cached_property
     def _by_partition(self) -> Dict[int, Tuple[List[int], List[Read]]]:
@@ -127,7 +130,8 @@ class Journal:
                 late = _moment(line["late_watermark"])
                 # Lines of before sessions were known lack it. Since Spark 3.4 both are the same.
                 closed = _moment(line["previous_watermark"]) if "previous_watermark" in line else late
-                yield Read(int(line["batch_id"]), line["timestamp"], partition, first, after, late, closed)
+                batch, is_archived = int(line["batch_id"]), bool(line.get("from_archive"))
+                yield Read(batch, line["timestamp"], partition, first, after, late, closed, is_archived)
 
     def _first_offsets(self, name: str) -> Optional[Dict[int, int]]:
         """Where the file's first micro-batch began; None where that one is of another checkpoint."""

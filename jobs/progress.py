@@ -129,6 +129,7 @@ def bootstrap_line(checkpoint: Checkpoint, last_batch: int, ended_at: datetime) 
         "previous_watermark": None,
         "late_rows": 0,
         "duration_ms": None,
+        "from_archive": True,
     }
 
 

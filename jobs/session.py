@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 
 from jobs.connection import take_connection
 
-__all__ = ["EXACTNESS", "start_session", "stop_session"]
+__all__ = ["EXACTNESS", "SECRECY", "start_session", "stop_session"]
 
 # ANSI: an overflow is an error in both layers, never a wrong number. UTC: intervals and windows are cut in UTC.
 EXACTNESS = {
@@ -23,11 +23,16 @@ EXACTNESS = {
 # A platform with a RocksDB of its own names the class of its provider.
 _STATE_STORE = "spark.millrace.stateStore"
 
+# A source's options are printed with plans, in the UI and in errors: Kafka's login is among them.
+SECRECY = {
+    "spark.sql.redaction.string.regex": (r"(?i)(jaas\.config|password)=[^\n]*|keystore\.key=(?s:.*?)-----END[^-]*-----")
+}
+
 
 def start_session(name: str) -> SparkSession:
     """A session with the settings that the rules of exactness need; the platform's own stay as submitted."""
     builder = SparkSession.builder.appName(name)
-    for key, value in EXACTNESS.items():
+    for key, value in {**EXACTNESS, **SECRECY}.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")

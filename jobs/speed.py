@@ -13,13 +13,13 @@ from jobs.checkpoint import Checkpoint
 from jobs.decode import decode
 from jobs.errors import UsageError
 from jobs.kafka import read_stream
-from jobs.lake import Lake, speed_query
+from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
 from jobs.layers import interval_of, transform_events
 from jobs.manifest import check_restart, speed_facts, write_manifest
 from jobs.pipeline import Pipeline
 from jobs.progress import ProgressJournal
-from jobs.starting import Start, find_start
+from jobs.starting import Start, find_start, note_start
 from jobs.tables import ensure_table, read_table
 from jobs.update_log import UpdateLog
 
@@ -49,12 +49,14 @@ def start_speed(
     query = speed_query(pipeline.name)
     checkpoint = lake.checkpoint(query, version)
     uri = lake.speed(pipeline.name)
-    journal = ProgressJournal(files, lake, query, Checkpoint(files, checkpoint))
+    journal = ProgressJournal(files, lake, speed_stream(pipeline.name, version), Checkpoint(files, checkpoint))
     earlier = Bootstrap(spark, pipeline, lake, checkpoint, journal)
     earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")
     begins = not resumes and not earlier.is_under_way
     start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe") if begins else Start({})
+    if begins:
+        note_start(files, checkpoint, start)
     records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
     log = _log(records, pipeline)
     facts = speed_facts(spark, pipeline, log)

@@ -87,7 +87,7 @@ def _has_lost(
     ]
     ends = [(each.partition, offset) for each in lost for offset in (each.start, each.end - 1)]
     reads = speed_reads(files, lake, pipeline, version, offset_ranges(ends), coverage) if lost else None
-    return reads is not None and any(reads.any_of(each.partition, each.start, each.end) for each in lost)
+    return reads is not None and any(reads.any_from_kafka(each.partition, each.start, each.end) for each in lost)
 
 
 def _derivation(

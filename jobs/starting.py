@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Dict, Optional, Tuple
 
@@ -22,7 +22,9 @@ from jobs.serving_table import preferred_versions
 from jobs.tables import read_table
 from jobs.topic import Topic
 
-__all__ = ["Archived", "Start", "find_start"]
+__all__ = ["Archived", "Start", "find_start", "note_start"]
+
+_STARTED = "started.json"
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,15 @@ class Archived:
 
 @dataclass(frozen=True)
 class Start:
-    """`options` for reading Kafka. With `archived`, that comes first, and `kafka` is where Kafka goes on after it."""
+    """`options` for reading Kafka. With `archived`, that comes first, and `kafka` is where Kafka goes on after it.
+
+    `whole_from`: where the first unpublished interval begins, from which on answers are whole; None: all are.
+    """
 
     options: Dict[str, str]
     archived: Optional[Archived] = None
     kafka: Optional[Dict[int, int]] = None
+    whole_from: Optional[datetime] = None
 
 
 def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str, bootstrap: str, probe: str) -> Start:
@@ -51,7 +57,28 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str
     where the archive has partitions that Kafka has not.
     """
     files, topic = LakeFiles(spark), pipeline.topic
-    since = _since(spark, files, lake, pipeline, version)
+    first = _first_unpublished(spark, files, lake, pipeline, version)
+    # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
+    since = None if first is None else pipeline.reads(first).start - topic.max_ahead
+    start = _find_start(spark, files, lake, topic, bootstrap, probe, since)
+    return start if first is None else replace(start, whole_from=first.start)
+
+
+def note_start(files: LakeFiles, checkpoint: str, start: Start) -> None:
+    """Beside the checkpoint. What the version has of earlier intervals is only what came late for them."""
+    since = start.whole_from and start.whole_from.isoformat()
+    files.replace(f"{checkpoint}/{_STARTED}", json.dumps({"whole_from": since}))
+
+
+def _find_start(
+    spark: SparkSession,
+    files: LakeFiles,
+    lake: Lake,
+    topic: Topic,
+    bootstrap: str,
+    probe: str,
+    since: Optional[datetime],
+) -> Start:
     options = _options(since)
     archived = _archived(spark, files, lake, topic, since)
     if archived is None:
@@ -73,8 +100,10 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str
     return Start({"startingOffsets": json.dumps({topic.name: kafka})}, archived, kafka)
 
 
-def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> Optional[datetime]:
-    """From which Kafka timestamp on; None: from the earliest record, for nothing is published.
+def _first_unpublished(
+    spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str
+) -> Optional[Interval]:
+    """The one after those that are published in a row, from the oldest on; None: nothing is published.
 
     What versions have published that do not serve does not count: an upgrade that was withdrawn leaves that.
     """
@@ -88,8 +117,7 @@ def _since(spark: SparkSession, files: LakeFiles, lake: Lake, pipeline: Pipeline
     interval = Interval.parse(min(published), pipeline.interval)
     while interval.id in published:
         interval = interval.following()
-    # An event may be this much ahead of its Kafka timestamp. Rows of earlier intervals do no harm: they are published.
-    return pipeline.reads(interval).start - pipeline.topic.max_ahead
+    return interval
 
 
 def _options(since: Optional[datetime]) -> Dict[str, str]:
@@ -153,9 +181,8 @@ def _held(spark: SparkSession, topic: Topic, bootstrap: str, options: Dict[str, 
             time.sleep(0.1)
     finally:
         query.stop()
-    error = query.exception()
-    if error is not None:
+    begins, error = asked.first_offsets(), query.exception()
+    if begins is None and error is not None:  # with an answer, it is the error of having been stopped
         raise error
-    found = of_topic(asked.first_offsets(), topic.name)
     files.delete_folder(probe)
-    return found
+    return of_topic(begins, topic.name)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from millrace.environment import Environment
     from millrace.home import Home
+    from tests.azure_control_plane.cloud import Azure
+    from tests.infra.openapi import Judge
 
 _ROOT = Path(__file__).parents[1]
 
@@ -109,6 +111,32 @@ def lake(spark: SparkSession, environment: Environment) -> Lake:
 def local_lake(tmp_path: Path) -> Lake:
     """An empty lake in a local folder: quick, and without the stack."""
     return Lake((tmp_path / "lake").as_uri())
+
+
+@pytest.fixture(scope="session")
+def azure_judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    """Microsoft's validator of requests and answers, ready."""
+    from tests.infra.openapi import FILES, validator
+    from tests.infra.spec_gaps import without_gaps
+    from tests.infra.specs import specs_folder
+
+    specs = without_gaps(specs_folder("rest-2024-07-12"), tmp_path_factory.mktemp("openapi"))
+    with validator(FILES, specs) as judge:
+        yield judge
+
+
+@pytest.fixture
+def azure(azure_judge: Judge, tmp_path: Path) -> Iterator[Azure]:
+    """An Azure with nothing in it, which unmodified clients in this process and its children find by Azure's names.
+
+    The test fails where a request, an answer or a created resource is not as Microsoft's definitions have it.
+    """
+    from tests.azure_control_plane.cloud import azure_cloud
+    from tests.azure_control_plane.judgement import mistakes
+
+    with azure_cloud(tmp_path) as cloud:
+        yield cloud
+    assert mistakes(cloud, azure_judge) == []
 
 
 def _spark_settings(folder: Path) -> Dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -115,6 +116,25 @@ def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> No
     assert (params["confirm"]["default"], params["reason"]["default"]) == (False, "")
 
 
+AZURE = ["declared", "preview", "is_real", "approve", "deploy", "peered", "advertised"]
+
+
+def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: dict[str, Any]) -> None:
+    dag = dags["provision"]
+    assert dag["params"]["platform"]["default"] == "local"
+    assert dag["tasks"]["platform"] == ["azure.declared", "azurite", "jars", "kafka"]
+    assert dag["tasks"]["healthy"] == []
+    for before, after in itertools.pairwise(AZURE):
+        assert f"azure.{after}" in dag["tasks"][f"azure.{before}"]
+    assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)
+
+
+def test_teardown_on_azure_is_one_task_beside_those_of_the_local_platform(dags: dict[str, Any]) -> None:
+    dag = dags["teardown"]
+    assert dag["tasks"]["platform"] == ["check", "delete_environment"]
+    assert dag["tasks"]["delete_environment"] == []
+
+
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
     params = dags["teardown"]["params"]
     assert (params["delete_data"]["default"], params["confirmation"]["default"]) == (False, "")
@@ -128,6 +148,7 @@ def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -
         "replay_stock_ticks",
         "redecode",
         "accept_loss",
+        "provision",
         "teardown",
         "stock_high_low__upgrade",
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -30,9 +30,9 @@ class Tick(NamedTuple):
     volume: int
 
 
-def read_topic(bootstrap: str, topic: str) -> list[KafkaRecord]:
+def read_topic(bootstrap: str, topic: str, options: Mapping[str, str] | None = None) -> list[KafkaRecord]:
     """Every record that Kafka holds now."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"oracle-{time.time()}"})
+    consumer = Consumer({**(options or {}), "bootstrap.servers": bootstrap, "group.id": f"oracle-{time.time()}"})
     try:
         ends = {}
         for partition in consumer.list_topics(topic, timeout=30).topics[topic].partitions:

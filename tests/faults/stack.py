@@ -23,12 +23,12 @@ from millrace.stack import process
 from millrace.stack.airflow import prepare_airflow, start_airflow
 from millrace.stack.azurite import AZURITE, account_key_file, blob_endpoint, start_azurite
 from millrace.stack.containers import ensure_container
-from millrace.stack.jars import ensure_jars
 from millrace.stack.kafka import start_kafka
 from millrace.stack.lifecycle import down
 from millrace.stack.private_file import write_private
 from millrace.stack.process_record import ProcessRecord, load_record
 from millrace.stack.settings import load_settings, save_settings
+from millrace.stack.spark_classes import ensure_spark
 from millrace.stack.topics import ensure_topic
 from millrace.supervision.stop_jobs import stop_jobs
 from tests.faults.proxy import Proxy
@@ -60,7 +60,7 @@ class FaultStack:
         write_private(account_key_file(self.home), account_key_file(self.storage).read_text(encoding="utf-8"))
         save_settings(self.home, AZURITE, port=port)
         start_kafka(self.home)
-        ensure_jars("spark", self.home)
+        ensure_spark(self.home)
         self.environment = load_environment("local", home=self.home)
         storage = replace(self.environment.storage, blob_endpoint=blob_endpoint(self.storage))
         self.direct = replace(self.environment, storage=storage)

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import psutil
 
-from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from jobs.version import fingerprint
-from millrace.builders.stream_jobs import archive_job, speed_job
+from millrace.builders.stream_jobs import archive_job, served_speed_job
 from millrace.environment import Environment
 from millrace.lake.tables import open_table
 from millrace.platforms.local import LocalPlatform, local_platform
@@ -29,18 +29,15 @@ _LAKE = Lake("")
 
 @dataclass(frozen=True)
 class Stream:
-    """`table` and `checkpoint` are paths below the lake's root; `dag` is its DAG's name; `make_job` declares it."""
+    """`table` and `checkpoint` are paths below the lake's root; `dag` is its DAG; `make_job` declares its job."""
 
     title: str
     dag: str
+    job_name: str
     table: str
     checkpoint: str
     make_job: Callable[[Environment, str], SparkJob]
     stack: FaultStack
-
-    @property
-    def job_name(self) -> str:
-        return self.make_job(self.stack.environment, "nobody").name
 
     @property
     def platform(self) -> LocalPlatform:
@@ -124,10 +121,11 @@ def driver_processes(platform: LocalPlatform, job: RunningJob) -> list[psutil.Pr
 def streams_of(stack: FaultStack, archive_trigger: timedelta, speed_trigger: timedelta) -> tuple[Stream, Stream]:
     """The archive of stock_ticks and the speed layer of stock_high_low."""
     topic, pipeline = stock_ticks, stock_high_low
-    archive, speed = archive_query(topic.name), speed_query(pipeline.name)
+    archive, speed, version = archive_query(topic.name), speed_query(pipeline.name), fingerprint(pipeline)
     return (
         Stream(
             "the archive",
+            archive,
             archive,
             _LAKE.raw(topic.name),
             _LAKE.checkpoint(archive, RAW_VERSION),
@@ -137,9 +135,10 @@ def streams_of(stack: FaultStack, archive_trigger: timedelta, speed_trigger: tim
         Stream(
             "the speed layer",
             speed,
+            speed_stream(pipeline.name, version),
             _LAKE.speed(pipeline.name),
-            _LAKE.checkpoint(speed, fingerprint(pipeline)),
-            lambda environment, owner: speed_job(pipeline, speed_trigger, environment, owner),
+            _LAKE.checkpoint(speed, version),
+            lambda environment, owner: served_speed_job(pipeline, speed_trigger, environment, owner),
             stack,
         ),
     )

@@ -14,7 +14,8 @@ LOGIN = base64.b64encode(b"admin:a-password").decode()
 
 
 class Ambari:
-    """One cluster named `c` with Kafka. `starts` counts how often Kafka was started."""
+    """One cluster named `c` with Kafka on three brokers. `starts` counts how often Kafka was started as a whole,
+    `restarted` has the brokers that were started alone, and `most_down` how many of these were down at once."""
 
     def __init__(self, listeners: str = "PLAINTEXT://localhost:9092") -> None:
         self.configs: dict[str, dict[str, dict[str, str]]] = {
@@ -23,7 +24,10 @@ class Ambari:
         }
         self.desired = {"kafka-broker": "t1", "kafka-env": "t1"}
         self.state = "STARTED"
-        self.started_with = dict(self.desired)
+        self.started_with = {f"wn{n}-kafka": dict(self.desired) for n in range(3)}
+        self.down: set[str] = set()
+        self.restarted: list[str] = []
+        self.most_down = 0
         self.starts = 0
         self.requests: list[list[str]] = []
         self.outcome = "COMPLETED"
@@ -33,7 +37,7 @@ class Ambari:
         return self.configs[kind][self.desired[kind]]
 
     def get(self, path: str, query: dict[str, list[str]]) -> Any:
-        if path == "":
+        if path in ("", "/"):
             return {"items": [{"Clusters": {"cluster_name": "c"}}]}
         if path == "/c":
             return {"Clusters": {"desired_configs": {kind: {"tag": tag} for kind, tag in self.desired.items()}}}
@@ -41,7 +45,9 @@ class Ambari:
             kind, tag = query["type"][0], query["tag"][0]
             return {"items": [{"type": kind, "tag": tag, "properties": self.configs[kind][tag]}]}
         if path == "/c/host_components":
-            return {"items": [{"HostRoles": {"host_name": "wn0"}}] if self.started_with != self.desired else []}
+            items = [self._component(number, host) for number, host in enumerate(sorted(self.started_with))]
+            stale = query.get("HostRoles/stale_configs") == ["true"]
+            return {"items": [one for one in items if one["HostRoles"]["stale_configs"] or not stale]}
         if path == "/c/services/KAFKA":
             return {"ServiceInfo": {"service_name": "KAFKA", "state": self.state}}
         states = self.requests[int(path.rpartition("/")[2])]
@@ -56,13 +62,38 @@ class Ambari:
             self.configs[kind][tag] = properties
             self.desired[kind] = tag
             return 200, None
+        if path.startswith("/c/hosts/"):
+            return self._move(path.split("/")[3], body["Body"]["HostRoles"]["state"])
         wanted = body["Body"]["ServiceInfo"]["state"]
         if wanted == self.state:
             return 200, None
         self.state = wanted
         if wanted == "STARTED":
             self.starts += 1
-            self.started_with = dict(self.desired)
+            self.started_with = {host: dict(self.desired) for host in self.started_with}
+        return self._accepted()
+
+    def _component(self, number: int, host: str) -> dict[str, Any]:
+        is_stale = self.started_with[host] != self.desired or host in self.down
+        return {
+            "HostRoles": {"host_name": host, "stale_configs": is_stale},
+            "host": {"Hosts": {"ip": f"10.60.0.{4 + number}"}},
+        }
+
+    def _move(self, host: str, state: str) -> tuple[int, Any]:
+        """One broker goes down, or comes up with the configuration that is set."""
+        if (host in self.down) == (state == "INSTALLED"):
+            return 200, None
+        if state == "INSTALLED":
+            self.down.add(host)
+            self.most_down = max(self.most_down, len(self.down))
+        else:
+            self.down.remove(host)
+            self.restarted.append(host)
+            self.started_with[host] = dict(self.desired)
+        return self._accepted()
+
+    def _accepted(self) -> tuple[int, Any]:
         self.requests.append(["PENDING", "IN_PROGRESS", self.outcome])
         return 202, {"Requests": {"id": len(self.requests) - 1}}
 

@@ -75,7 +75,7 @@ def test_a_run_cut_short_before_or_amid_the_restart_is_finished_by_the_next(
     ambari: Ambari, node: dict[str, str], state: str
 ) -> None:
     run("advertise_addresses.sh", **node)
-    ambari.started_with["kafka-env"] = "t1"
+    ambari.started_with["wn1-kafka"]["kafka-env"] = "t1"
     ambari.state = state
     assert run("advertise_addresses.sh", **node).returncode == 0
     assert (ambari.state, ambari.starts) == ("STARTED", 2)

@@ -46,7 +46,8 @@ def streamed_volumes(batches: Sequence[Sequence[Tick]]) -> StreamedVolumes:
 
 def bursts(ticks: Iterable[Tick]) -> Dict[Key, Row]:
     """By symbol and start of the session."""
-    return _closed_and_open([list(ticks)])[1]
+    closed, state = _closed_and_open([list(ticks)])
+    return {**closed, **state}
 
 
 def streamed_bursts(batches: Sequence[Sequence[Tick]]) -> Dict[Key, Row]:

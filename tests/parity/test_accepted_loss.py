@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from jobs.checkpoint import Checkpoint
 from jobs.interval import Interval
-from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import LostOffsetsError
 from jobs.offsets_guard import OffsetsGuard
@@ -71,7 +71,8 @@ class Story(LayerRuns):
     def _recover_journal(self) -> None:
         """As `jobs.stream.run_stream` does: before the checkpoint is moved, for it tells what was read."""
         checkpoint = Checkpoint(LakeFiles(self.spark), self.lake.checkpoint(SPEED, VERSION))
-        ProgressJournal(LakeFiles(self.spark), self.lake, SPEED, checkpoint).recover()
+        stream = speed_stream(self.pipeline.name, VERSION)
+        ProgressJournal(LakeFiles(self.spark), self.lake, stream, checkpoint).recover()
 
     def forget(self, before: int) -> None:
         """Kafka deletes the records of partition 0 below the offset, as retention does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -92,3 +93,5 @@ def test_a_new_version_replays_from_the_first_unpublished_interval(new_run: Call
     ticks = [found for found in map(read_tick, sent) if found]
     assert run.speed_rows("v2") == high_low(ticks[1:])
     assert run.speed_rows("v1") == high_low(ticks)
+    noted = run.checkpoint(speed_query(run.pipeline.name), "v2") / "started.json"
+    assert json.loads(noted.read_text()) == {"whole_from": intervals[2].start.isoformat()}

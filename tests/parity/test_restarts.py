@@ -165,6 +165,17 @@ def test_the_archive_of_another_topic_is_refused(run: LayerRuns, spark: SparkSes
         start_archive(spark, other, run.lake, kafka, run.pipeline.window)
 
 
+def test_a_field_that_is_declared_later_does_not_stop_the_archive(run: LayerRuns) -> None:
+    # Delta: DELTA_METADATA_MISMATCH at every start, while Kafka's retention goes on.
+    fields = (*run.pipeline.topic.fields, Field("venue", "string", required=False))
+    run.pipeline = dataclasses.replace(run.pipeline, topic=dataclasses.replace(run.pipeline.topic, fields=fields))
+    text = tick(4).value.decode().replace("}", ',"venue":"X"}')
+    run.produce([Arrival(text.encode(), NOON, 0)])
+    run.archive()
+    found = run.raw_rows().orderBy("offset").select("event.price", "event.venue").collect()
+    assert [(int(row["price"]), row["venue"]) for row in found] == [(2, None), (3, None), (4, "X")]
+
+
 def test_what_does_not_touch_the_state_may_change(
     ran: tuple[LayerRuns, list[Sent]],
     run: LayerRuns,

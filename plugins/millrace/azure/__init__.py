@@ -1,1 +1,1 @@
-"""Azure: templates evaluated here, and (to come) deployed from Airflow."""
+"""Azure: templates evaluated here, and deployed from Airflow."""

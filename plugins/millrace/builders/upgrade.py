@@ -12,7 +12,7 @@ from jobs.lake import speed_query, upgrade_query
 from jobs.pipeline import Pipeline
 from millrace.builders.batch import interval_runs
 from millrace.builders.stream_jobs import speed_job
-from millrace.operators.approval import SwitchApproval
+from millrace.operators.approval import Approval
 from millrace.operators.candidate_stream import CandidateStreamOperator
 from millrace.supervision.restart_policy import RestartPolicy
 from millrace.tasks.stream import stop_left_driver
@@ -141,9 +141,7 @@ def _tasks(
         retry_delay=timedelta(seconds=5),
     )
     backfilled = interval_runs(pipeline, intervals(planned), parallel, environment, certify_within, _PLANNED)
-    approved = SwitchApproval(
-        task_id="approve", subject=f"Serve version {_PLANNED} of {pipeline.name}?", body=_COMPARED, retries=0
-    )
+    approved = Approval(task_id="approve", subject=f"Serve version {_PLANNED} of {pipeline.name}?", body=_COMPARED)
     level, compared, switched = caught_up(planned), compare_versions(planned), switch(planned)
     planned >> candidate >> ensure_stopped().as_teardown()  # runs however the stream ended, and decides nothing
     [backfilled, level] >> compared >> approved >> switched

@@ -84,7 +84,8 @@ def switch(
 def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Json = False) -> None:
     """Serve the version of before the last switch again, in one commit; once more: the one before that.
 
-    Whatever that version lacks by now is told, and keeps nothing back. What only the other has published stays served.
+    Whatever that version lacks by now is told, and keeps nothing back. What only the other has published stays served,
+    until it is run under that version.
     """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
@@ -97,7 +98,7 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     before, expected = restored(history), history[-1].version if history else None
     if before and expected:
         offsets = served_offsets(environment, found)
-        for problem in switch_problems(environment, found, before.version, offsets, allow_older=True):
+        for problem in switch_problems(environment, found, before.version, offsets):
             typer.echo(f"version {before.version}: {problem}", err=True)
         if not yes:
             _ask(environment, found, expected, before.version)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 from rich.console import Console
@@ -23,6 +24,7 @@ from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.airflow_settings import ADMIN, admin_password
 from millrace.stack.jars import ensure_jars
 from millrace.stack.node import fetch_azurite
+from millrace.stack.spark_classes import ensure_spark
 
 __all__ = ["Performance"]
 
@@ -71,12 +73,14 @@ class Performance:
     def _download(self) -> None:
         """What is missing on this machine, with its own progress bars, while Airflow starts."""
         pool = ThreadPoolExecutor(3)
-        jars = [pool.submit(ensure_jars, name, self._home) for name in ("kafka", "spark")]
-        azurite = pool.submit(fetch_azurite, self._home)
+        downloads: list[Future[bool] | Future[Path]] = [
+            pool.submit(ensure_spark, self._home),
+            pool.submit(ensure_jars, "kafka", self._home),
+            pool.submit(fetch_azurite, self._home),
+        ]
         try:
-            for download in jars:
+            for download in downloads:
                 download.result()
-            azurite.result()
         finally:
             pool.shutdown(wait=False)
 

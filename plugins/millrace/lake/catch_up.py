@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.lake import Lake, speed_query
@@ -13,7 +13,7 @@ from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 from millrace.waiting import until
 
-__all__ = ["is_caught_up", "processed_offsets", "records_behind"]
+__all__ = ["is_caught_up", "processed_offsets", "records_behind", "whole_from"]
 
 
 def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to: str, within: timedelta) -> bool:
@@ -47,3 +47,10 @@ def processed_offsets(environment: Environment, pipeline: Pipeline, version: str
         if planned := checkpoint.planned(batch):
             return of_topic(planned.end_offsets, pipeline.topic.name)
     return of_topic(checkpoint.first_offsets(), pipeline.topic.name) or None
+
+
+def whole_from(environment: Environment, pipeline: Pipeline, version: str) -> datetime | None:
+    """From where on its speed rows are whole answers (see `jobs.starting`); None: wherever it has any."""
+    folder = Lake("").checkpoint(speed_query(pipeline.name), version)
+    noted = (LakeStore(environment).read_json(f"{folder}/started.json") or {}).get("whole_from")
+    return datetime.fromisoformat(noted) if noted else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -12,32 +13,29 @@ from millrace.environment import Environment
 from millrace.lake.certificate import Claim
 from millrace.lake.event_counts import count_events
 from millrace.lake.published import Publication, publications
+from millrace.lake.run_extent import read_span
 from millrace.lake.tables import open_table
 
-__all__ = ["REPAIR_WITHIN", "overdue", "pending_late", "why_repaired"]
-
-REPAIR_WITHIN = timedelta(days=7)
-"""How far back intervals are repaired unless something else is asked for."""
+__all__ = ["is_of_topic", "overdue", "pending_late", "why_repaired"]
 
 
 def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:
     """Per published interval (its id), its events in the raw archive now less those that its run read. Exact.
 
-    Its events are those that its rows are made of (see `Pipeline.reads`), which may lie beyond it: one event may be
-    pending for two intervals. Where a run says how many rows the archive had of each day it read, and there are no more
-    now, none is.
+    Its events are those that its run read: of that version's topic, and where its windows cross the interval's edges,
+    beyond it (see `Pipeline.reads`), so that one event may be pending for two intervals. Where a run says how many rows
+    the archive had of each day it read, and there are no more now, none is.
 
-    The archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
+    An archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
     negative number says that the archive has lost events. One without `rows_read` has proven nothing: all are late.
     """
-    found = {each.interval: pipeline.reads(each.interval) for each in published}
-    if not found:
-        return {}
-    read = {found[each.interval]: int(each.result.get("rows_read") or 0) for each in published}
-    days = {found[each.interval]: each.result.get("rows_by_day") or {} for each in published}
-    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name))
-    counted = count_events(table, pipeline.topic.event_time, read, days) if table is not None else {}
-    return {interval.id: counted.get(span, 0) - read[span] for interval, span in sorted(found.items())}
+    by_topic: dict[str, list[Publication]] = defaultdict(list)
+    for each in published:
+        by_topic[_topic(pipeline, each)].append(each)
+    pending: dict[str, int] = {}
+    for topic, mine in by_topic.items():
+        pending |= _pending(environment, pipeline, topic, mine)
+    return dict(sorted(pending.items()))
 
 
 def overdue(
@@ -46,10 +44,11 @@ def overdue(
     """Published intervals that ended by `until` and whose run is no longer the best one, oldest first.
 
     These are those with pending late events, with their number, and those that are partial although their archive is
-    proven complete by now, with 0 where no event is pending. Two dictionaries: those that ended no longer than `within`
-    before `until`, which are to be repaired, and the older.
+    proven complete by now, with 0 where no event is pending. Not those of another topic, which the pipeline read once:
+    a run now would not read their events. Two dictionaries: those that ended no longer than `within` before `until`,
+    which are to be repaired, and the older.
     """
-    published = publications(environment, pipeline)
+    published = [each for each in publications(environment, pipeline) if is_of_topic(pipeline, each)]
     pending = pending_late(environment, pipeline, published)
     found = [
         each.interval
@@ -65,6 +64,31 @@ def overdue(
 def why_repaired(pending: int) -> str:
     """In words, of a number that `overdue` gives."""
     return f"{pending:,} pending late events" if pending else "partial, and proven complete by now"
+
+
+def is_of_topic(pipeline: Pipeline, publication: Publication) -> bool:
+    """Whether its run read the topic that the code here declares."""
+    return _topic(pipeline, publication) == pipeline.topic.name
+
+
+def _topic(pipeline: Pipeline, publication: Publication) -> str:
+    return str(publication.certificate.get("topic") or pipeline.topic.name)
+
+
+def _pending(
+    environment: Environment, pipeline: Pipeline, topic: str, published: Sequence[Publication]
+) -> dict[str, int]:
+    """Of publications of one topic."""
+    spans = [(read_span(pipeline, each.interval, each.result), each) for each in published]
+    read = {span: _rows_read(each) for span, each in spans}
+    days = {span: each.result.get("rows_by_day") or {} for span, each in spans}
+    table = open_table(environment, Lake(environment.lake).raw(topic))
+    counted = count_events(table, pipeline.topic.event_time, read, days) if table is not None else {}
+    return {each.interval.id: counted.get(span, 0) - _rows_read(each) for span, each in spans}
+
+
+def _rows_read(publication: Publication) -> int:
+    return int(publication.result.get("rows_read") or 0)
 
 
 def _would_prove_more(environment: Environment, pipeline: Pipeline, publication: Publication) -> bool:

@@ -23,6 +23,7 @@ from jobs.serving import versions_by_interval
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
 from millrace.lake.gate import check_parity
+from millrace.lake.run_extent import check_extent
 from millrace.lake.serving import begin_serving, preferred_versions
 
 __all__ = [
@@ -88,8 +89,10 @@ def publish(
     that these are all where this one is partial, or from a newer archive: runs may end in any order, and however many
     do, one per version is published. Safe to call from several processes at once.
 
-    Raises ParityError where the layers differ and it is not known why: see `millrace.lake.gate`.
+    Raises ParityError where the layers differ and it is not known why (see `millrace.lake.gate`), and MillraceError
+    where the run read something else than what its certificate proves (see `millrace.lake.run_extent`).
     """
+    check_extent(pipeline, interval, run, certificate, result)
     check_parity(pipeline, interval, run, result)
     begin_serving(environment, pipeline, version, by=f"run {run}")
     new = Publication(

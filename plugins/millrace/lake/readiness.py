@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from jobs.errors import MillraceError
+from jobs.interval import Interval
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.catch_up import processed_offsets, whole_from
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
-from millrace.lake.versions import check_known, processed, speed_intervals
+from millrace.lake.versions import check_known, speed_intervals
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "check_switch", "served_offsets", "switch_problems"]
+__all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
 
 _LISTED = 5
 
@@ -33,12 +35,24 @@ def check_switch(
     look_back: timedelta | None = None,
     allow_older: bool = False,
 ) -> None:
+    """As `await_ready`; raises UsageError for a version that has left nothing on the lake."""
+    check_known(environment, pipeline, version)
+    await_ready(environment, pipeline, version, wait=wait, look_back=look_back, allow_older=allow_older)
+
+
+def await_ready(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    *,
+    wait: timedelta = timedelta(0),
+    look_back: timedelta | None = None,
+    allow_older: bool = False,
+) -> None:
     """Returns when the version has what is served now; see `switch_problems` for what that means.
 
-    Raises UsageError for a version that has left nothing on the lake, NotReadyError where something is still missing
-    after `wait`.
+    Raises NotReadyError where something is still missing after `wait`.
     """
-    check_known(environment, pipeline, version)
     offsets = served_offsets(environment, pipeline)
     problems: list[str] = []
 
@@ -59,7 +73,7 @@ def served_offsets(environment: Environment, pipeline: Pipeline) -> dict[int, in
 
     Ask once, and then look until another version has reached it: both go on reading meanwhile.
     """
-    return processed(environment, pipeline, served_version(environment, pipeline))
+    return processed_offsets(environment, pipeline, served_version(environment, pipeline)) or {}
 
 
 def switch_problems(
@@ -74,22 +88,24 @@ def switch_problems(
     """What keeps the version from being served, each with its remedy; empty where nothing does.
 
     Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
-    layer serves; it must have published every served interval that ended in the last `look_back` (default: ever),
-    unless with `allow_older`, by which these stay served by the older version; intervals must be of one length.
+    layer serves, and have read that from its beginning; it must have published every served interval that ended in the
+    last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version;
+    intervals must be of one length.
     """
-    versions = preferred_versions(environment, pipeline)
+    versions, begun = preferred_versions(environment, pipeline), whole_from(environment, pipeline, version)
     published = all_publications(environment, pipeline)
     speed = speed_intervals(environment, pipeline)
     of_version = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     shown = set(speed.get(versions[0], ())) - {each.interval.id for each in served}
+    whole = {each for each in speed.get(version, ()) if begun is None or each >= Interval(begun, begun).id}
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
-        *_behind(pipeline, version, offsets, processed(environment, pipeline, version)),
-        *_vanishing(pipeline, shown - of_version - set(speed.get(version, ()))),
-        *([] if allow_older else _older(version, older)),
-        *_lengths([*served, *(each for each in published if each.version == version)]),
+        *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
+        *_vanishing(pipeline, version, shown - of_version - whole),
+        *([] if allow_older else _older(pipeline, version, older)),
+        *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
 
 
@@ -103,27 +119,29 @@ def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: M
         )
 
 
-def _vanishing(pipeline: Pipeline, intervals: Collection[str]) -> Iterator[str]:
+def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> Iterator[str]:
     if intervals:
         yield (
-            f"{len(intervals)} intervals that the speed layer serves would have no rows: {_listed(intervals)}; wait"
-            f" until its stream has rows of them, or publish them: `millrace reprocess {pipeline.name} INTERVAL …`"
+            f"{len(intervals)} intervals that the speed layer serves would have no rows, or only late ones:"
+            f" {_listed(intervals)}; wait until its stream has rows of them, or publish them:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 
 
-def _older(version: str, older: Collection[Publication]) -> Iterator[str]:
+def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> Iterator[str]:
     if older:
         of = ", ".join(sorted({each.version for each in older}))
         yield (
-            f"{len(older)} served intervals are published by older versions ({of}) alone:"
-            f" {_listed([each.interval.id for each in older])}; backfill them under version {version}, or allow that"
-            " the older version goes on serving them (--allow-older)"
+            f"{len(older)} served intervals are published by other versions ({of}) alone, which would go on serving"
+            f" them: {_listed([each.interval.id for each in older])}; run them under version {version}:"
+            f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …` (a switch leaves them"
+            " there with --allow-older)"
         )
 
 
-def _lengths(publications: Collection[Publication]) -> Iterator[str]:
+def length_problems(publications: Collection[Publication], *lengths_beside: timedelta) -> Iterator[str]:
     """Intervals are told apart by their start: of two lengths, one would hide a part of the other."""
-    lengths = {each.interval.end - each.interval.start for each in publications}
+    lengths = {*lengths_beside, *(each.interval.end - each.interval.start for each in publications)}
     if len(lengths) > 1:
         yield (
             f"its intervals are of another length than the served ones ({' and '.join(map(str, sorted(lengths)))});"

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.checkpoint import of_topic
 from jobs.errors import UsageError
-from jobs.lake import Lake, speed_stream
+from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.lake.progress import StreamProgress
+from millrace.lake.catch_up import processed_offsets
 from millrace.lake.published import Publication, all_publications
 from millrace.lake.serving import preferred_versions
 from millrace.lake.tables import open_table, query
 
-__all__ = ["VersionState", "check_known", "processed", "speed_intervals", "version_states"]
+__all__ = ["VersionState", "check_known", "speed_intervals", "version_states"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,6 @@ def speed_intervals(environment: Environment, pipeline: Pipeline) -> dict[str, d
     return found
 
 
-def processed(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int]:
-    """Per partition, the offset below which the version's stream has processed everything; empty before it has any."""
-    last = StreamProgress(environment).last(speed_stream(pipeline.name, version))
-    return of_topic(last["end_offsets"], pipeline.topic.name) if last else {}
-
-
 def check_known(environment: Environment, pipeline: Pipeline, *versions: str) -> None:
     """Raises UsageError for a version that has left nothing on the lake."""
     known = {each.version for each in all_publications(environment, pipeline)}
@@ -78,11 +71,11 @@ def _state(
     published: list[Publication],
     speed: Mapping[str, int],
 ) -> VersionState:
-    offsets = processed(environment, pipeline, version)
+    offsets = processed_offsets(environment, pipeline, version)
     return VersionState(
         version,
         tuple(each.interval.id for each in published if each.version == version),
         tuple(sorted(speed)),
         max(speed.values(), default=None),
-        sum(offsets.values()) if offsets else None,
+        None if offsets is None else sum(offsets.values()),
     )

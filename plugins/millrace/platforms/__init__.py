@@ -19,8 +19,15 @@ def platform_for(environment: Environment) -> SparkPlatform:
         from millrace.platforms.local import local_platform
 
         return local_platform(environment)
+    if environment.platform == "hdinsight":
+        from millrace.platforms.hdinsight import hdinsight_platform
+
+        return hdinsight_platform(environment)
     if environment.platform == "databricks":
         from millrace.platforms.databricks import databricks_platform
 
         return databricks_platform(environment)
-    raise MillraceError(f"environment {environment.name!r}: platform {environment.platform!r} is unknown; use 'local'")
+    raise MillraceError(
+        f"environment {environment.name!r}: platform {environment.platform!r} is unknown; use 'local', 'hdinsight' or"
+        " 'databricks'"
+    )

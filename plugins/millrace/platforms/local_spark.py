@@ -6,7 +6,6 @@ import os
 import sys
 import tomllib
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from jobs.errors import MillraceError
@@ -15,12 +14,14 @@ from millrace.home import PROJECT_ROOT, Home
 from millrace.platforms.local_code import unpacked
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
+from millrace.platforms.redaction import REDACTION
 from millrace.stack.private_file import write_private
+from millrace.stack.spark_classes import class_options, spark_home
 
 __all__ = ["LocalSparkSettings", "spark_launch"]
 
 _LOOPBACK = "127.0.0.1"
-_CONF = Path(__file__).with_name("spark_conf")
+_LOGGING = Path(__file__).with_name("spark_conf") / "log4j2.properties"
 _INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH")
 
 
@@ -57,11 +58,11 @@ def spark_launch(
     Raises MillraceError where the code of its version is nowhere.
     """
     tree = _tree(environment, job, home)
-    settings = {**_settings(LocalSparkSettings.of(environment.name), folder), **_lake(environment), **job.conf}
+    settings = {**_settings(LocalSparkSettings.of(environment.name), folder, home), **_lake(environment), **job.conf}
     settings["spark.app.name"] = job.name
     lines = (f"{key} {_escaped(value)}\n" for key, value in sorted(settings.items()))
     write_private(folder.properties, "".join(lines))
-    submit = _pyspark() / "bin" / "spark-submit"
+    submit = spark_home() / "bin" / "spark-submit"
     command = [str(submit), "--properties-file", str(folder.properties), str(tree / "jobs" / "driver.py")]
     return [*command, *job.arguments], _environment(folder, tree)
 
@@ -75,8 +76,10 @@ def _tree(environment: Environment, job: SparkJob, home: Home) -> Path:
     return unpacked(code_of(environment, job.code.pipeline, job.code.version), home.root / "code")
 
 
-def _settings(local: LocalSparkSettings, folder: JobFolder) -> dict[str, str]:
-    java = f"{local.java_options} -XX:-UsePerfData -Djava.io.tmpdir={folder.scratch} -Duser.timezone=UTC"
+def _settings(local: LocalSparkSettings, folder: JobFolder, home: Home) -> dict[str, str]:
+    # Not by SPARK_CONF_DIR, which would stand on the class path: an archive of classes allows no folder there.
+    own = [f"-Dlog4j2.configurationFile={_LOGGING}", f"-Djava.io.tmpdir={folder.scratch}", "-Duser.timezone=UTC"]
+    java = " ".join([local.java_options, "-XX:-UsePerfData", *own, *class_options(home)])
     return {
         "spark.master": local.master,
         "spark.driver.memory": local.driver_memory,
@@ -89,7 +92,7 @@ def _settings(local: LocalSparkSettings, folder: JobFolder) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(folder.scratch / "warehouse"),
         "spark.hadoop.hadoop.tmp.dir": str(folder.scratch),
-        "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|account[.]key",
+        **REDACTION,
     }
 
 
@@ -104,8 +107,7 @@ def _environment(folder: JobFolder, tree: Path) -> dict[str, str]:
     """Little of Airflow's environment, which holds secrets, reaches a driver."""
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     own = {
-        "SPARK_HOME": str(_pyspark()),
-        "SPARK_CONF_DIR": str(_CONF),
+        "SPARK_HOME": str(spark_home()),
         "SPARK_LOCAL_IP": _LOOPBACK,
         "SPARK_LOCAL_DIRS": str(folder.scratch),
         "PYSPARK_PYTHON": sys.executable,
@@ -120,10 +122,3 @@ def _environment(folder: JobFolder, tree: Path) -> dict[str, str]:
 def _escaped(value: str) -> str:
     """As java.util.Properties reads it."""
     return value.replace("\\", "\\\\").replace("\n", "\\n")
-
-
-def _pyspark() -> Path:
-    found = find_spec("pyspark")  # found, not imported: nothing that Airflow parses imports pyspark
-    if found is None or found.origin is None:
-        raise MillraceError("pyspark is not installed beside Airflow; run `make setup`")
-    return Path(found.origin).parent

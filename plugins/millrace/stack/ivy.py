@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -22,9 +22,12 @@ __all__ = ["ivy_module", "retrieve"]
 
 def ivy_module(jars: JarSet) -> str:
     """The ivy.xml that asks for exactly these jars and for nothing that they depend on."""
-    wanted = "\n".join(f"    {_dependency(jar)}" for jar in jars.jars)
+    modules: dict[tuple[str, str, str], list[Jar]] = {}
+    for jar in jars.jars:
+        modules.setdefault((jar.group, jar.artifact, jar.version), []).append(jar)
+    wanted = "\n".join(f"    {_dependency(files)}" for files in modules.values())
     return (
-        '<ivy-module version="2.0">\n'
+        '<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">\n'
         f"  <info organisation={quoteattr('millrace')} module={quoteattr(jars.name)}/>\n"
         f"  <dependencies>\n{wanted}\n  </dependencies>\n"
         "</ivy-module>\n"
@@ -40,7 +43,7 @@ def retrieve(jars: JarSet, cache: Path, target: Path, on_progress: Callable[[int
     module, log = cache / "ivy.xml", cache / "ivy.log"
     module.write_text(ivy_module(jars), encoding="utf-8")
     command = [find_java(), "-jar", str(_ivy_jar()), "-cache", str(cache), "-ivy", str(module)]
-    command += ["-retrieve", f"{target}/[artifact]-[revision].[ext]", "-types", "jar", "bundle", "-warn"]
+    command += ["-retrieve", f"{target}/[artifact]-[revision](-[classifier]).[ext]", "-types", "jar", "bundle", "-warn"]
     if settings := os.environ.get("MILLRACE_IVY_SETTINGS"):
         command += ["-settings", settings]
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as ivy:
@@ -63,9 +66,18 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _dependency(jar: Jar) -> str:
-    org, name, rev = quoteattr(jar.group), quoteattr(jar.artifact), quoteattr(jar.version)
-    return f'<dependency org={org} name={name} rev={rev} transitive="false"/>'
+def _dependency(files: Sequence[Jar]) -> str:
+    """One module; where some of its jars have classifiers, each jar is named."""
+    org, name, rev = (quoteattr(part) for part in (files[0].group, files[0].artifact, files[0].version))
+    dependency = f'<dependency org={org} name={name} rev={rev} transitive="false"'
+    if not any(jar.classifier for jar in files):
+        return f"{dependency}/>"
+    return f"{dependency}>{''.join(_artifact(jar) for jar in files)}</dependency>"
+
+
+def _artifact(jar: Jar) -> str:
+    classifier = f" m:classifier={quoteattr(jar.classifier)}" if jar.classifier else ""
+    return f'<artifact name={quoteattr(jar.artifact)} type="jar" ext="jar"{classifier}/>'
 
 
 def _tail(log: Path) -> str:

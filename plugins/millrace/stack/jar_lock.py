@@ -12,7 +12,9 @@ from millrace.home import PROJECT_ROOT
 
 __all__ = ["Jar", "JarSet", "load_jar_set", "sha256"]
 
-_LINE = re.compile(r"(?P<group>[\w.-]+):(?P<artifact>[\w.-]+):(?P<version>[\w.-]+) (?P<sha256>[0-9a-f]{64})")
+_LINE = re.compile(
+    r"(?P<group>[\w.-]+):(?P<artifact>[\w.-]+):(?P<version>[\w.-]+)(:(?P<classifier>[\w.-]+))? (?P<sha256>[0-9a-f]{64})"
+)
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,12 @@ class Jar:
     artifact: str
     version: str
     sha256: str
+    classifier: str | None = None
 
     @property
     def file_name(self) -> str:
-        return f"{self.artifact}-{self.version}.jar"
+        suffix = f"-{self.classifier}" if self.classifier else ""
+        return f"{self.artifact}-{self.version}{suffix}.jar"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class JarSet:
 def load_jar_set(name: str, folder: Path = PROJECT_ROOT / "infra" / "local") -> JarSet:
     """The set pinned in `<folder>/jars.<name>.lock`.
 
-    Raises MillraceError for an unknown set and for a line that is not `group:artifact:version sha256`.
+    Raises MillraceError for an unknown set and for a line that is not `group:artifact:version[:classifier] sha256`.
     """
     path = folder / f"jars.{name}.lock"
     if not path.exists():
@@ -63,7 +67,7 @@ def _parse(path: Path, number: int, line: str) -> Jar:
     match = _LINE.fullmatch(line.strip())
     if match is None:
         raise MillraceError(
-            f"{path}, line {number}: {line!r} is not 'group:artifact:version sha256' with 64 lower-case hex digits; "
-            f"correct the line, or restore the file from version control"
+            f"{path}, line {number}: {line!r} is not 'group:artifact:version[:classifier] sha256' with 64 lower-case"
+            f" hex digits; correct the line, or restore the file from version control"
         )
     return Jar(**match.groupdict())

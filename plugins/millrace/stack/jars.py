@@ -14,18 +14,23 @@ from millrace.stack.file_lock import exclusive
 from millrace.stack.jar_lock import Jar, JarSet, load_jar_set, sha256
 from millrace.stack.progress import progress
 
-__all__ = ["ensure_jars", "fetch_jars", "jar_files"]
+__all__ = ["ensure_jars", "fetch_jar_set", "fetch_jars", "jar_files"]
 
 Retrieve = Callable[[JarSet, Path, Path, Callable[[int], None]], None]
 
 
 def fetch_jars(name: str, home: Home | None = None) -> list[Path]:
-    """The jars of the set `name` ("spark", "kafka", "spark33"), downloaded when they are not here yet.
+    """The jars of the set `name` ("spark", "kafka", "spark33", "hdinsight"), downloaded when they are not here yet.
 
     Raises MillraceError when a jar cannot be had or its SHA-256 is not the pinned one.
     """
-    ensure_jars(name, home)
-    return jar_files(name, home)
+    return fetch_jar_set(load_jar_set(name), (home or Home.current()).downloads)
+
+
+def fetch_jar_set(jars: JarSet, downloads: Path) -> list[Path]:
+    """As `fetch_jars`, for a set and a download folder at hand."""
+    ensure_jar_set(jars, downloads)
+    return _files(jars, downloads)
 
 
 def ensure_jars(name: str, home: Home | None = None) -> bool:
@@ -35,11 +40,11 @@ def ensure_jars(name: str, home: Home | None = None) -> bool:
 
 def jar_files(name: str, home: Home | None = None) -> list[Path]:
     """The jars of the set `name`, which must have been fetched before; raises MillraceError otherwise."""
-    jars = load_jar_set(name)
-    folder = _folder(jars, (home or Home.current()).downloads)
+    jars, downloads = load_jar_set(name), (home or Home.current()).downloads
+    folder = _folder(jars, downloads)
     if not _is_complete(folder):
         raise MillraceError(f"jar set {name!r}: {folder} is missing or incomplete; run `millrace up`")
-    return [folder / jar.file_name for jar in jars.jars]
+    return _files(jars, downloads)
 
 
 def ensure_jar_set(jars: JarSet, downloads: Path, retrieve: Retrieve = ivy.retrieve) -> bool:
@@ -52,6 +57,10 @@ def ensure_jar_set(jars: JarSet, downloads: Path, retrieve: Retrieve = ivy.retri
             return False
         _download(jars, folder, downloads / f"ivy-{jars.name}", retrieve)
     return True
+
+
+def _files(jars: JarSet, downloads: Path) -> list[Path]:
+    return [_folder(jars, downloads) / jar.file_name for jar in jars.jars]
 
 
 def _folder(jars: JarSet, downloads: Path) -> Path:

@@ -15,9 +15,9 @@ from millrace.stack.airflow import prepare_airflow, start_airflow
 from millrace.stack.azurite import AZURITE, start_azurite
 from millrace.stack.containers import ensure_container
 from millrace.stack.file_lock import exclusive
-from millrace.stack.jars import ensure_jars
 from millrace.stack.kafka import KAFKA, start_kafka
 from millrace.stack.process_record import ProcessRecord, load_records
+from millrace.stack.spark_classes import ensure_spark
 
 __all__ = ["ProcessStatus", "down", "status", "up"]
 
@@ -45,7 +45,7 @@ def up(home: Home | None = None, *, airflow: bool = True) -> list[str]:
             (lambda: prepare_airflow(home) if airflow else None, ""),
             (lambda: start_kafka(home), f"{KAFKA} started"),
             (lambda: start_azurite(home), f"{AZURITE} started"),
-            (lambda: ensure_jars("spark", home), "Spark's jars downloaded"),
+            (lambda: ensure_spark(home), "Spark prepared"),
         )
         environment = load_environment("local", home=home)
         if ensure_container(environment):

@@ -40,7 +40,6 @@ def publish_run(
     pipeline_name: str, interval_id: str, run: str, certificate: dict[str, Any], environment_name: str | None
 ) -> bool:
     """Publishes the run, and logs it, loudly where it is partial; False where a better one is published already."""
-    from jobs.version import fingerprint
     from millrace.lake.certificate import Certificate
     from millrace.lake.published import publication_line, publish
 
@@ -53,7 +52,7 @@ def publish_run(
         pipeline,
         interval,
         run=run,
-        version=result.get("version") or fingerprint(pipeline),
+        version=result["version"],
         certificate=proven,
         result=result,
     )

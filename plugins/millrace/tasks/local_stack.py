@@ -54,10 +54,10 @@ def start_azurite() -> str:
 
 
 def fetch_spark_jars() -> None:
-    """The jars that a Spark driver needs, downloaded once and checked."""
-    from millrace.stack.jars import ensure_jars
+    """The jars that a Spark driver needs, downloaded once and checked, and the archive of its classes."""
+    from millrace.stack.spark_classes import ensure_spark
 
-    _say("Spark's jars", ensure_jars("spark", Home.current()), "downloaded", "were here")
+    _say("Spark's jars", ensure_spark(Home.current()), "prepared", "were here")
 
 
 def create_container(connection: str) -> None:

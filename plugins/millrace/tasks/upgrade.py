@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from jobs.errors import MillraceError, UsageError
+from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake import speed_query, speed_stream, upgrade_query
 from jobs.pipeline import Pipeline
@@ -45,7 +45,10 @@ class Plan(TypedDict):
 def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_name: str | None) -> Plan:
     """The version of the code here against the served one; raises AirflowSkipException where nothing is to be done.
 
-    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`.
+    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. And
+    those that the speed layer serves and that lie before them: the new stream begins behind what is published. Not
+    those of another topic, that the pipeline read once: its records are not in the archive that a run would read now.
+    Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
     from jobs.version import fingerprint
     from millrace.lake.serving import current_serving
@@ -58,8 +61,10 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
         )
     if serving.versions[0] == version:
         raise AirflowSkipException(f"{pipeline.name}: the code here is version {version}, which is served")
+    _refuse_another_length(environment, pipeline)
     since = None if backfill_days is None else datetime.now(UTC) - timedelta(days=backfill_days)
-    intervals = _to_backfill(environment, pipeline, version, since)
+    before = _before_the_published(environment, pipeline, version, serving.versions[0])
+    intervals = [*before, *_to_backfill(environment, pipeline, version, since)]
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
     _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
     return Plan(version=version, served=serving.versions[0], intervals=[each.id for each in intervals])
@@ -111,11 +116,10 @@ def switch_version(
     """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
 
     Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
-    within two minutes, where readers would miss what they have now, and where another version has been served
+    within two minutes, or readers would still miss what they have now, and where another version has been served
     meanwhile. What the old version alone has published, it goes on serving.
     """
-    from millrace.lake.catch_up import is_caught_up
-    from millrace.lake.readiness import switch_problems
+    from millrace.lake.readiness import await_ready
     from millrace.lake.serving import served_version, switch
 
     environment, version, served = environment_for_task(environment_name), plan["version"], plan["served"]
@@ -123,13 +127,7 @@ def switch_version(
         _log.info("version %s is served already", version)
         return
     _refuse_ended(candidate_state())
-    if not is_caught_up(environment, pipeline, version, served, _LAST_PATIENCE):
-        raise MillraceError(
-            f"pipeline {pipeline.name!r}: version {version} has fallen behind {served} since it had caught up, so it is"
-            " not served; look at the log of the task `candidate`"
-        )
-    if problems := switch_problems(environment, pipeline, version, {}, allow_older=True):
-        raise MillraceError(f"pipeline {pipeline.name!r}: version {version} is not served: {'; '.join(problems)}")
+    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True)
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)
@@ -167,9 +165,30 @@ def _refuse_ended(candidate: str | None) -> None:
         raise AirflowFailException(f"the candidate's stream has ended ({candidate}): its task's log says why")
 
 
+def _refuse_another_length(environment: Environment, pipeline: Pipeline) -> None:
+    from millrace.lake.published import publications
+    from millrace.lake.readiness import length_problems
+
+    for problem in length_problems(publications(environment, pipeline), pipeline.interval):
+        raise AirflowFailException(f"{pipeline.name}: {problem}")
+
+
+def _before_the_published(environment: Environment, pipeline: Pipeline, version: str, served: str) -> list[Interval]:
+    from millrace.lake.pending_late import is_of_topic
+    from millrace.lake.published import publications, publications_of
+    from millrace.lake.versions import speed_intervals
+
+    mine = (found for found in publications(environment, pipeline) if is_of_topic(pipeline, found))
+    oldest = min((found.interval.id for found in mine), default="")
+    done = {found.interval.id for found in publications_of(environment, pipeline, version)}
+    found = sorted(speed_intervals(environment, pipeline).get(served, ()))
+    return [Interval.parse(each, pipeline.interval) for each in found if each < oldest and each not in done]
+
+
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:
+    from millrace.lake.pending_late import is_of_topic
     from millrace.lake.published import publications, publications_of
 
     done = {found.interval for found in publications_of(environment, pipeline, version)}
-    served = [found.interval for found in publications(environment, pipeline)]
+    served = [found.interval for found in publications(environment, pipeline) if is_of_topic(pipeline, found)]
     return [each for each in served if each not in done and (since is None or each.end > since)]

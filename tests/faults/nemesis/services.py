@@ -93,7 +93,9 @@ def _await_on_disk(scene: Scene) -> None:
 
     def has_extent() -> bool:
         content = json.loads(extents.read_text(encoding="utf-8"))
-        found = (row["lastModifiedInMS"] for each in content["collections"] for row in each["data"])
+        rows = [row for each in content["collections"] for row in each["data"]]
+        # Of an extent that was appended to, Azurite notes it under another name.
+        found = (row.get("LastModifyInMS", row["lastModifiedInMS"]) for row in rows)
         return max(found, default=0) >= since * 1000 - 1
 
     await_true("Azurite's extents on disk", has_extent, _SOON)

@@ -11,16 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.lake import Lake, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
 from millrace.cli import app, shared
 from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving, served_version, serving_history, switch
-from millrace.lake.store import LakeStore
 from millrace.supervision.connection import Connection
-from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
+from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_processed, write_speed
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
 CODE = fingerprint(stock_high_low)
@@ -39,9 +37,7 @@ def lake_here(environment: Environment) -> Environment:
     for version, high in (("v1", 10), (CODE, 11)):
         publish_day(own, 0, version, high)
         write_speed(own, interval(1), batch_id=0, high=5, version=version)
-        line = {"batch_id": 0, "query_id": version, "end_offsets": {"stock_ticks": {"0": 100}}}
-        path = Lake("").progress(speed_stream("stock_high_low", version), "2026-11-20")
-        LakeStore(own).write(path, json.dumps(line).encode())
+        write_processed(own, version, 100)
     return own
 
 
@@ -159,7 +155,8 @@ def test_a_version_that_is_not_backfilled_is_refused_unless_the_older_one_may_go
     publish_day(lake_here, 2, "v1", 1)
     code, _, errors = millrace("switch", "stock_high_low", "--yes", "--wait", "0")
     assert code == 1
-    assert f"1 served intervals are published by older versions (v1) alone: {interval(2).id}" in errors
+    assert "1 served intervals are published by other versions (v1) alone, which would go on serving them" in errors
+    assert f"{interval(2).id}; run them under version {CODE}" in errors
     assert served_version(lake_here, stock_high_low) == "v1"
     assert millrace("switch", "stock_high_low", "--yes", "--allow-older")[0] == 0
     assert served_version(lake_here, stock_high_low) == CODE
@@ -170,8 +167,15 @@ def test_a_rollback_says_what_the_older_version_lacks_by_now_and_does_it(
 ) -> None:
     switch(lake_here, stock_high_low, CODE, "test", "")
     write_speed(lake_here, interval(2), batch_id=1, high=5, version=CODE)
+    publish_day(lake_here, 3, CODE, 1)
     code, printed, errors = millrace("rollback", "stock_high_low", answer="y\n")
     assert code == 0
-    assert f"version v1: 1 intervals that the speed layer serves would have no rows: {interval(2).id}" in errors
+    stays = f"published by other versions ({CODE}) alone, which would go on serving them: {interval(3).id}"
+    assert f"version v1: 1 served intervals are {stays}" in errors
+    assert "`millrace reprocess stock_high_low --version v1 INTERVAL …`" in errors
+    assert (
+        f"version v1: 1 intervals that the speed layer serves would have no rows, or only late ones: {interval(2).id}"
+        in errors
+    )
     assert "serve v1 in place of" in printed
     assert served_version(lake_here, stock_high_low) == "v1"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from deltalake import write_deltalake
 
 from jobs.interval import Interval
-from jobs.lake import Lake
+from jobs.lake import Lake, speed_query
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
+from millrace.lake.store import LakeStore
 
 FIRST = Interval.parse("2026-11-01", stock_high_low.interval)
 
@@ -52,6 +54,15 @@ def write_speed(environment: Environment, of: Interval, batch_id: int, high: int
     version = version or fingerprint(stock_high_low)
     updates = rows(of, high, _batch_id=batch_id, _version=version)
     _append(environment, Lake(environment.lake).speed("stock_high_low"), updates)
+
+
+def write_processed(environment: Environment, version: str, *offsets: int) -> None:
+    """The checkpoint of a speed stream that has committed everything below these offsets, one per partition."""
+    ends = {"stock_ticks": {str(partition): offset for partition, offset in enumerate(offsets)}}
+    about = {"batchWatermarkMs": 0, "batchTimestampMs": 0}
+    folder, store = Lake("").checkpoint(speed_query("stock_high_low"), version), LakeStore(environment)
+    store.write(f"{folder}/offsets/0", f"v1\n{json.dumps(about)}\n{json.dumps(ends)}".encode())
+    store.write(f"{folder}/commits/0", b"v1\n{}")
 
 
 def _append(environment: Environment, uri: str, table: pa.Table) -> None:

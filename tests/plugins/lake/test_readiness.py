@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,6 @@ import pytest
 
 from jobs.errors import UsageError
 from jobs.interval import Interval
-from jobs.lake import Lake, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
 from millrace.lake.published import publish
@@ -19,19 +17,11 @@ from millrace.lake.readiness import NotReadyError, check_switch, served_offsets,
 from millrace.lake.serving import begin_serving, switch
 from millrace.lake.store import LakeStore
 from millrace.lake.versions import version_states
-from tests.plugins.lake.lake_rows import certificate, interval, write_speed
+from tests.plugins.lake.lake_rows import certificate, interval, write_processed, write_speed
 
 DAY = timedelta(days=1)
 TODAY = Interval.of(datetime.now(UTC), DAY)
 YESTERDAY = Interval.of(TODAY.start - DAY, DAY)
-
-
-def read_up_to(environment: Environment, version: str, *offsets: int) -> None:
-    """A line of the version's journal: its stream has processed everything below these offsets."""
-    ends = {"stock_ticks": {str(partition): offset for partition, offset in enumerate(offsets)}}
-    line = {"batch_id": 0, "query_id": version, "end_offsets": ends}
-    path = Lake("").progress(speed_stream("stock_high_low", version), "2026-11-20")
-    LakeStore(environment).write(path, json.dumps(line).encode())
 
 
 def published(environment: Environment, day: Interval, version: str, pipeline=stock_high_low) -> None:
@@ -51,18 +41,18 @@ def two_versions(own_lake: Environment) -> Environment:
     for version in ("v1", "v2"):
         published(own_lake, interval(0), version)
         write_speed(own_lake, interval(1), batch_id=3, high=1, version=version)
-        read_up_to(own_lake, version, 10, 5)
+        write_processed(own_lake, version, 10, 5)
     return own_lake
 
 
 def test_a_version_that_has_all_that_is_served_may_be_switched_to(two_versions: Environment) -> None:
     check_switch(two_versions, stock_high_low, "v2")
-    read_up_to(two_versions, "v2", 11, 5)
+    write_processed(two_versions, "v2", 11, 5)
     check_switch(two_versions, stock_high_low, "v2")
 
 
 def test_a_stream_that_is_behind_in_any_partition_is_not_ready(two_versions: Environment) -> None:
-    read_up_to(two_versions, "v2", 20, 3)
+    write_processed(two_versions, "v2", 20, 3)
     (problem,) = problems(two_versions)
     assert "its speed layer is 2 records behind the served version's: partition 1 has 3 of 5" in problem
     with pytest.raises(
@@ -72,17 +62,17 @@ def test_a_stream_that_is_behind_in_any_partition_is_not_ready(two_versions: Env
 
 
 def test_a_stream_that_catches_up_with_where_the_served_one_was_when_asked_is_ready(two_versions: Environment) -> None:
-    read_up_to(two_versions, "v2", 9, 5)
+    write_processed(two_versions, "v2", 9, 5)
     offsets = served_offsets(two_versions, stock_high_low)
     assert switch_problems(two_versions, stock_high_low, "v2", offsets)
-    read_up_to(two_versions, "v1", 1000, 1000)
-    read_up_to(two_versions, "v2", 10, 5)
+    write_processed(two_versions, "v1", 1000, 1000)
+    write_processed(two_versions, "v2", 10, 5)
     assert switch_problems(two_versions, stock_high_low, "v2", offsets) == []
 
 
 def test_a_check_waits_for_a_stream_to_catch_up(two_versions: Environment) -> None:
-    read_up_to(two_versions, "v2", 9, 5)
-    catching_up = threading.Timer(1, read_up_to, (two_versions, "v2", 10, 5))
+    write_processed(two_versions, "v2", 9, 5)
+    catching_up = threading.Timer(1, write_processed, (two_versions, "v2", 10, 5))
     catching_up.start()
     check_switch(two_versions, stock_high_low, "v2", wait=timedelta(seconds=60))
     catching_up.join()
@@ -93,8 +83,8 @@ def test_served_intervals_that_the_version_has_not_published_keep_it_back_unless
 ) -> None:
     published(two_versions, interval(2), "v1")
     (problem,) = problems(two_versions)
-    told = f"1 served intervals are published by older versions (v1) alone: {interval(2).id}; backfill them under"
-    assert problem.startswith(told)
+    told = "1 served intervals are published by other versions (v1) alone, which would go on serving them"
+    assert problem.startswith(f"{told}: {interval(2).id}; run them under version v2: `millrace reprocess")
     assert problems(two_versions, allow_older=True) == []
 
 
@@ -102,7 +92,7 @@ def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Envi
     published(two_versions, interval(2), "v1")
     published(two_versions, YESTERDAY, "v1")
     (problem,) = problems(two_versions, look_back=5 * DAY)
-    assert f"alone: {YESTERDAY.id};" in problem
+    assert f"serving them: {YESTERDAY.id};" in problem
     published(two_versions, YESTERDAY, "v2")
     assert problems(two_versions, look_back=5 * DAY) == []
 
@@ -110,15 +100,31 @@ def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Envi
 def test_an_interval_whose_speed_rows_would_vanish_keeps_it_back(two_versions: Environment) -> None:
     write_speed(two_versions, interval(2), batch_id=4, high=1, version="v1")
     (problem,) = problems(two_versions, allow_older=True)
-    assert problem.startswith(f"1 intervals that the speed layer serves would have no rows: {interval(2).id}; wait")
+    told = "1 intervals that the speed layer serves would have no rows, or only late ones"
+    assert problem.startswith(f"{told}: {interval(2).id}; wait")
     published(two_versions, interval(2), "v2")
+    assert problems(two_versions) == []
+
+
+def test_rows_of_an_interval_that_its_stream_has_read_in_part_are_no_answer(two_versions: Environment) -> None:
+    """It began behind the published intervals, and has of an older one, which no one published, what came late."""
+    for number in (2, 3):
+        for version in ("v1", "v2"):
+            write_speed(two_versions, interval(number), batch_id=4, high=1, version=version)
+    assert problems(two_versions) == []
+    began = "checkpoints/stock_high_low__speed/v2/started.json"
+    LakeStore(two_versions).write_json(began, {"whole_from": interval(3).start.isoformat()})
+    (problem,) = problems(two_versions)
+    assert problem.startswith("2 intervals that the speed layer serves would have no rows, or only late ones")
+    assert f"{interval(1).id}, {interval(2).id}; wait" in problem
+    LakeStore(two_versions).write_json(began, {"whole_from": None})
     assert problems(two_versions) == []
 
 
 def test_what_an_older_version_has_published_needs_no_speed_rows(two_versions: Environment) -> None:
     switch(two_versions, stock_high_low, "v1b", "test", "")
     write_speed(two_versions, interval(0), batch_id=4, high=1, version="v1b")
-    read_up_to(two_versions, "v1b", 1, 1)
+    write_processed(two_versions, "v1b", 1, 1)
     assert problems(two_versions) == []
 
 

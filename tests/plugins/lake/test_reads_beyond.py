@@ -127,3 +127,37 @@ def test_any_events_and_intervals_give_what_plain_counting_gives(before, after, 
         expected = {each.id: inside(each, after) for each in intervals}
         assert pending_late(environment, pipeline, served) == expected
         assert pending_late(environment, pipeline, runs) == expected
+
+
+def of_version(found: Publication, reads: Interval, **certificate: object) -> Publication:
+    """A run of a version whose code read that."""
+    told = [reads.start.isoformat(), reads.end.isoformat()]
+    return replace(found, result={**found.result, "reads": told}, certificate=certificate)
+
+
+def test_what_is_pending_for_a_run_is_counted_by_the_windows_of_the_version_that_ran(
+    environment_here: Environment,
+) -> None:
+    """Code with other windows is here, and is not served yet; or was, before a rollback."""
+    archive(environment_here, "2026-11-18T00:30", "2026-11-18T12:00", "2026-11-19T00:20")
+    tumbled = of_version(publication(day(18), 2), day(18))
+    slid = of_version(publication(day(18), 3), BY_START.reads(day(18)))
+    for pipeline in (stock_high_low, BY_START, BY_END, SESSIONS):
+        assert pending_late(environment_here, pipeline, [tumbled]) == {day(18).id: 0}
+        assert pending_late(environment_here, pipeline, [slid]) == {day(18).id: 0}
+    archive(environment_here, "2026-11-19T00:10")
+    assert pending_late(environment_here, BY_START, [tumbled]) == {day(18).id: 0}
+    assert pending_late(environment_here, stock_high_low, [slid]) == {day(18).id: 1}
+
+
+def test_two_runs_that_read_the_same_times_are_counted_each_for_itself(environment_here: Environment) -> None:
+    archive(environment_here, "2026-11-18T12:00", "2026-11-18T13:00", "2026-11-18T14:00")
+    older, newer = of_version(publication(day(18), 2), day(18)), of_version(publication(day(19), 3), day(18))
+    assert pending_late(environment_here, stock_high_low, [older, newer]) == {day(18).id: 1, day(19).id: 0}
+
+
+def test_a_run_of_another_topic_is_counted_in_that_topics_archive(environment_here: Environment) -> None:
+    moved = replace(stock_high_low, topic=replace(stock_ticks, name="ticks_of_a_new_name"))
+    archive(environment_here, "2026-11-18T12:00", "2026-11-18T13:00")
+    served = of_version(publication(day(18), 1), day(18), topic="stock_ticks")
+    assert pending_late(environment_here, moved, [served]) == {day(18).id: 1}

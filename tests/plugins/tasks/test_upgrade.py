@@ -77,6 +77,35 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
 
 
+def test_what_the_speed_layer_serves_before_the_published_intervals_is_planned_too(lake_here: Environment) -> None:
+    """The new stream begins behind what is published in a row: it would have of them what comes late, and no more."""
+    for number in (50, 40, 1):
+        write_speed(lake_here, days_ago(number), 0, high=1, version=OLD)
+    write_speed(lake_here, days_ago(60), 0, high=1, version=NEW)
+    published(lake_here, days_ago(3), OLD), published(lake_here, days_ago(2), OLD)
+    planned = [days_ago(number).id for number in (50, 40)]
+    assert upgrade.plan_upgrade(stock_high_low, 2, None)["intervals"] == [*planned, days_ago(2).id]
+    published(lake_here, days_ago(50), NEW)
+    assert upgrade.plan_upgrade(stock_high_low, 0, None)["intervals"] == planned[1:]
+
+
+def test_what_was_read_of_another_topic_is_left_to_the_old_version(lake_here: Environment) -> None:
+    """The new topic's archive has none of its records: a run would publish an empty day."""
+    published(lake_here, days_ago(3), OLD)
+    moved = dataclasses.replace(stock_high_low, topic=dataclasses.replace(stock_high_low.topic, name="new_ticks"))
+    assert upgrade.plan_upgrade(moved, None, None)["intervals"] == []
+    assert upgrade.plan_upgrade(stock_high_low, None, None)["intervals"] == [days_ago(3).id]
+
+
+def test_intervals_of_another_length_are_refused_before_anything_is_run(lake_here: Environment) -> None:
+    published(lake_here, days_ago(3), OLD)
+    hourly = dataclasses.replace(stock_high_low, interval=timedelta(hours=1))
+    with pytest.raises(
+        AirflowFailException, match=r"intervals are of another length .*1:00:00 and 1 day.*another name"
+    ):
+        upgrade.plan_upgrade(hourly, None, None)
+
+
 def test_without_a_new_version_there_is_nothing_to_do(lake_here: Environment) -> None:
     with pytest.raises(AirflowSkipException, match="no version is served yet"):
         upgrade.plan_upgrade(stock_high_low, None, None)
@@ -170,7 +199,7 @@ class TestWithCheckpoints:
         began(lake_here, OLD, 0), began(lake_here, NEW, 0)
         committed(lake_here, OLD, 0, 500)
         write_speed(lake_here, days_ago(1), 0, high=1, version=OLD)
-        with pytest.raises(MillraceError, match="has fallen behind"):
+        with pytest.raises(MillraceError, match="is 500 records behind the served version's"):
             switched("running")
         committed(lake_here, NEW, 0, 500)
         with pytest.raises(MillraceError, match="1 intervals that the speed layer serves would have no rows"):

@@ -1,0 +1,64 @@
+"""Clusters that are there already. HDInsight refuses most changes to a cluster, so a deployment leaves them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from millrace.azure.arm import Deployment, Resource
+from millrace.azure.asking import RefusedError
+
+if TYPE_CHECKING:
+    from millrace.azure.environments import Environments
+    from millrace.azure.progress import Step
+
+__all__ = ["CLUSTERS", "MODULES", "delete_unborn", "standing"]
+
+CLUSTERS = "Microsoft.HDInsight/clusters"
+MODULES = {"kafka": "deployKafka", "spark": "deploySpark", "query": "deployQuery"}
+"""Modules of main.json, each with one cluster, and the parameter that leaves it alone when it is false."""
+
+
+def standing(wanted: Deployment, environments: Environments, *, is_broken_refused: bool = True) -> dict[str, bool]:
+    """The parameters that leave alone the clusters of `wanted` that exist. Raises RefusedError for one that is broken,
+    unless that does not matter: whether it holds data that is nowhere else, a person must say."""
+    found: dict[str, bool] = {}
+    for parameter, cluster in _clusters(wanted):
+        state = _state(cluster, environments)
+        if state == "Failed" and is_broken_refused:
+            raise RefusedError(
+                f"cluster {cluster.name} reads Failed, and HDInsight repairs none; delete it if it holds nothing that "
+                "you need (Azure portal, or `az hdinsight delete`), then clear this task"
+            )
+        if state is not None:
+            found[parameter] = False
+    return found
+
+
+def delete_unborn(failed: Iterable[Step], wanted: Deployment, environments: Environments) -> list[str]:
+    """Deletes the clusters whose creation failed, and waits until they are gone; their names.
+
+    `failed` are the failed steps of a deployment that would do it again: a cluster among them that still reads Failed
+    was never there for anybody, and stands in the way of its own creation.
+    """
+    never_born = {step.id.lower() for step in failed if step.type == CLUSTERS}
+    gone = []
+    for _, cluster in _clusters(wanted):
+        if cluster.id.lower() in never_born and _state(cluster, environments) == "Failed":
+            environments.delete(cluster.id, cluster.api_version)
+            gone.append(cluster.name)
+    return gone
+
+
+def _clusters(wanted: Deployment) -> Iterator[tuple[str, Resource]]:
+    for nested in wanted.nested.values():
+        parameter = MODULES.get(nested.scope.deployment_name)
+        for resource in nested.resources:
+            if parameter and resource.type == CLUSTERS:
+                yield parameter, resource
+
+
+def _state(cluster: Resource, environments: Environments) -> str | None:
+    found = environments.find(cluster.id, cluster.api_version)
+    properties: Mapping[str, str] = (found or {}).get("properties", {})
+    return str(properties.get("provisioningState")) if found else None

@@ -1,0 +1,139 @@
+"""The parts of the DAGs `provision` and `teardown` that work on Azure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
+
+from millrace.operators.approval import Approval
+from millrace.operators.azure_delete import DeleteEnvironmentOperator
+from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
+from millrace.operators.azure_errors import as_airflow_errors
+from millrace.tasks.azure import advertise, are_connected, declare
+
+__all__ = [
+    "DELETED",
+    "PROVISIONED",
+    "delete",
+    "platform_params",
+    "provision",
+    "template_params",
+]
+
+CONN_ID = "azure_default"
+CLUSTERS_CONN_ID = "azure_clusters"
+"""The connection whose password the clusters' gateways get."""
+
+PROVISIONED, DELETED = "azure.declared", "delete_environment"
+"""The tasks with which the Azure part of each DAG begins."""
+
+_SECTION = "Azure"
+_PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
+_WHAT = "{{ params.layout }}, {{ params.size }}, in {{ params.region }}"
+_PEERED_WITHIN = timedelta(minutes=30)
+
+
+def platform_params() -> dict[str, Param]:
+    """The form's fields that both DAGs have."""
+    return {
+        "platform": Param("local", type="string", enum=["local", "azure"], title="Platform"),
+        "size": Param(
+            "dev", type="string", enum=["dev", "prod"], title="Environment", section=_SECTION,
+            description="A parameter file of infra/arm/parameters, and the tag of all that is made.",
+        ),
+    }  # fmt: skip
+
+
+def template_params() -> dict[str, Param]:
+    """The form's fields for main.json."""
+    nothing: list[str] = []
+    return {
+        "layout": Param(
+            "hdinsight", type="string", enum=["hdinsight", "databricks"], title="Layout", section=_SECTION,
+            description="Where Spark runs: HDInsight clusters in one network, or Databricks in a peered one.",
+        ),
+        "kafka": Param(
+            "cluster", type="string", enum=["cluster", "eventhubs"], title="Kafka", section=_SECTION,
+            description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
+        ),
+        "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
+        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
+        "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
+        "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
+        "clients": Param(
+            nothing, type="array", items={"type": "string"}, title="Clients", section=_SECTION,
+            description="Address ranges (CIDR) from which vault, storage and gateways may be reached.",
+        ),
+        "parameters": Param(
+            {}, type="object", title="Parameters", section=_SECTION,
+            description="Any other parameter of infra/arm/main.json, by name. No secrets.",
+        ),
+        "dry_run": Param(False, type="boolean", title="Dry run", description="Show what would change, and stop."),
+        "approve": Param(False, type="boolean", title="Approve", description="Deploy without asking anybody."),
+    }  # fmt: skip
+
+
+def _text(title: str, description: str) -> Param:
+    return Param(None, type=["null", "string"], title=title, description=description, section=_SECTION)
+
+
+@task_group(group_id="azure")
+def provision() -> None:
+    """Declared, shown, approved, deployed, and connected."""
+
+    @task(retries=0)
+    def declared() -> dict[str, Any]:
+        context: Any = get_current_context()
+        with as_airflow_errors():
+            return declare(context["params"], context["dag_run"].run_after or datetime.now(UTC))
+
+    @task.short_circuit(retries=0)
+    def is_real() -> bool:
+        context: Any = get_current_context()
+        return not context["params"]["dry_run"]
+
+    @task.sensor(poke_interval=15, timeout=_PEERED_WITHIN.total_seconds(), mode="reschedule")
+    def peered(outputs: Any) -> bool:
+        from millrace.azure.environments import Environments
+        from millrace.azure.hook import ResourceManagerHook
+
+        with as_airflow_errors():
+            return are_connected(outputs.get("peerings") or [], Environments(ResourceManagerHook(CONN_ID)))
+
+    @task(retries=3, retry_delay=timedelta(seconds=30))
+    def advertised(outputs: Any) -> list[str]:
+        context: Any = get_current_context()
+        if context["params"]["layout"] != "databricks" or "kafkaGateway" not in outputs:
+            raise AirflowSkipException(
+                "Spark resolves the brokers' names: it is in their network, or they are Event Hubs"
+            )
+        with as_airflow_errors():
+            return advertise(outputs["kafkaGateway"], CLUSTERS_CONN_ID)
+
+    parameters = declared()
+    told: dict[str, Any] = {
+        "stem": "millrace-{{ params.prefix }}-{{ params.size }}",
+        "location": "{{ params.region }}",
+        "size": "{{ params.size }}",
+        "parameters": parameters,
+        "secrets": {"clusterPassword": CLUSTERS_CONN_ID},
+        "azure_conn_id": CONN_ID,
+    }
+    preview = PreviewDeploymentOperator(task_id="preview", **told)
+    approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
+    deploy = DeployTemplateOperator(task_id="deploy", **told)
+    preview >> is_real() >> approved >> deploy
+    peered(deploy.output) >> advertised(deploy.output)
+
+
+def delete() -> DeleteEnvironmentOperator:
+    """Deletes all that has the environment's tag."""
+    return DeleteEnvironmentOperator(
+        task_id=DELETED,
+        environment="{{ params.size }}",
+        confirmation="{{ params.confirmation if params.delete_data else 'delete_data is off' }}",
+        azure_conn_id=CONN_ID,
+    )

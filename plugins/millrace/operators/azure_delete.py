@@ -1,0 +1,111 @@
+"""The task that deletes all that an environment has on Azure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from millrace.operators.azure_errors import as_airflow_errors
+from millrace.triggers.azure_deletion import AzureDeletionTrigger
+from millrace.waiting import until
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from millrace.azure.environments import Environments
+
+__all__ = ["CONFIRMATION", "DeleteEnvironmentOperator"]
+
+CONFIRMATION = "delete everything"
+_PURGED_WITHIN = timedelta(minutes=10)
+
+
+class DeleteEnvironmentOperator(BaseOperator):
+    """Deletes the resource groups that bear the environment's tag, with all in them, and waits without a worker slot.
+
+    Does so only where `confirmation` reads "delete everything". Then the names of deleted vaults are freed, so that the
+    environment can be provisioned again; a vault with purge protection keeps its name, and the log says how to get it
+    back. Running it again goes on where it was; with nothing left, nothing happens. Returns the groups' names.
+    """
+
+    template_fields: Sequence[str] = ("environment", "confirmation", "azure_conn_id")
+
+    def __init__(
+        self,
+        *,
+        environment: str,
+        confirmation: str,
+        azure_conn_id: str = "azure_default",
+        poll: timedelta = timedelta(seconds=15),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 3)
+        kwargs.setdefault("retry_delay", timedelta(seconds=30))
+        super().__init__(**kwargs)
+        self.environment = environment
+        self.confirmation = confirmation
+        self.azure_conn_id = azure_conn_id
+        self.poll = poll
+
+    def execute(self, context: Context) -> list[str]:
+        """Log what there is, begin, and defer."""
+        if self.confirmation != CONFIRMATION:
+            raise AirflowFailException(
+                f"confirmation is {self.confirmation!r}; deleting environment {self.environment!r} needs "
+                f"{CONFIRMATION!r}; write it"
+            )
+        with as_airflow_errors():
+            environments = self._connect()
+            groups = environments.groups(self.environment)
+            for name, state in groups.items():
+                every = environments.contents(name)
+                self.log.info("resource group %s (%s), %d resources:\n%s", name, state, len(every), "\n".join(every))
+                if state != "Deleting":
+                    environments.begin_delete_group(name)
+            if not groups:
+                self.log.info("no resource group bears the tag of environment %s", self.environment)
+                return self._free_names([])
+        trigger = AzureDeletionTrigger(self.environment, self.azure_conn_id, poll_s=self.poll.total_seconds())
+        raise TaskDeferred(trigger=trigger, method_name="resume", kwargs={"groups": sorted(groups)})
+
+    def resume(self, context: Context, event: dict[str, Any], groups: list[str]) -> list[str]:
+        """The groups are gone, or Azure has stopped deleting one: a lock, or a resource that refuses."""
+        if event["state"] == "Left":
+            raise AirflowException(
+                f"resource groups {', '.join(event['groups'])} are not being deleted any longer; Azure's activity log "
+                "says what stands in the way (a lock?); the next try deletes what is left"
+            )
+        if event["state"] == "Lost":
+            raise AirflowException(f"environment {self.environment}: {event['reason']}")
+        with as_airflow_errors():
+            return self._free_names(groups)
+
+    def _free_names(self, groups: list[str]) -> list[str]:
+        """Purges vaults, which takes a minute or two. Raises AirflowException where Azure takes longer."""
+        environments = self._connect()
+        for vault in environments.deleted_vaults(self.environment):
+            if vault.is_protected:
+                self.log.warning(
+                    "vault %s is kept by its purge protection; before you provision this environment again, restore "
+                    "it: az keyvault recover --name %s --location %s",
+                    *(vault.name, vault.name, vault.location),
+                )
+            else:
+                environments.purge(vault)
+                self.log.info("vault %s is being purged", vault.name)
+        if not until(lambda: self._are_names_free(environments), _PURGED_WITHIN, self.poll):
+            raise AirflowException(f"deleted vaults of {self.environment!r} are still there after {_PURGED_WITHIN}")
+        return groups
+
+    def _are_names_free(self, environments: Environments) -> bool:
+        return all(vault.is_protected for vault in environments.deleted_vaults(self.environment))
+
+    def _connect(self) -> Environments:
+        from millrace.azure.environments import Environments
+        from millrace.azure.hook import ResourceManagerHook
+
+        return Environments(ResourceManagerHook(self.azure_conn_id))

@@ -1,0 +1,87 @@
+"""The task that gives an HDInsight cluster more workers, or fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from millrace.operators.azure_errors import as_airflow_errors
+from millrace.triggers.azure_cluster import AzureClusterTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from millrace.azure.clusters import Cluster
+
+__all__ = ["ScaleWorkersOperator"]
+
+
+class ScaleWorkersOperator(BaseOperator):
+    """Gives the cluster `workers` workers, and waits without a worker slot. With as many already, nothing happens.
+
+    Another try waits for what is under way before it asks again. Returns the cluster's endpoints by name.
+    """
+
+    template_fields: Sequence[str] = ("cluster_id", "workers", "azure_conn_id")
+
+    def __init__(
+        self,
+        *,
+        cluster_id: str,
+        workers: int | str,
+        azure_conn_id: str = "azure_default",
+        poll: timedelta = timedelta(seconds=15),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("retries", 3)
+        kwargs.setdefault("retry_delay", timedelta(seconds=30))
+        super().__init__(**kwargs)
+        self.cluster_id = cluster_id
+        self.workers = workers
+        self.azure_conn_id = azure_conn_id
+        self.poll = poll
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Ask for it, unless it is so or something is under way; then defer."""
+        from millrace.azure.clusters import resize
+
+        with as_airflow_errors():
+            found = self._cluster()
+            if found.state == "Succeeded":
+                if found.workers == int(self.workers):
+                    self.log.info("cluster %s has %d workers", found.name, found.workers)
+                    return found.endpoints
+                resize(self.cluster_id, int(self.workers), self._environments())
+                self.log.info("cluster %s goes from %d to %s workers", found.name, found.workers, self.workers)
+        trigger = AzureClusterTrigger(self.cluster_id, self.azure_conn_id, poll_s=self.poll.total_seconds())
+        raise TaskDeferred(trigger=trigger, method_name="resume")
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
+        """Nothing is under way any longer. Raises AirflowException where the cluster has not the workers asked for."""
+        if event["state"] != "Succeeded":
+            raise AirflowFailException(f"cluster {self.cluster_id}: {event.get('reason') or event['state']}")
+        with as_airflow_errors():
+            found = self._cluster()
+        if found.workers != int(self.workers):
+            raise AirflowException(
+                f"cluster {found.name} has {found.workers} workers; the next try asks for {self.workers}"
+            )
+        return found.endpoints
+
+    def _cluster(self) -> Cluster:
+        from millrace.azure.clusters import cluster
+
+        found = cluster(self.cluster_id, self._environments())
+        if found is None:
+            raise AirflowFailException(f"there is no cluster {self.cluster_id}")
+        return found
+
+    def _environments(self) -> Any:
+        from millrace.azure.environments import Environments
+        from millrace.azure.hook import ResourceManagerHook
+
+        return Environments(ResourceManagerHook(self.azure_conn_id))

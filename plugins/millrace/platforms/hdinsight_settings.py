@@ -1,0 +1,49 @@
+"""What an environment's file says of an HDInsight Spark cluster, in its table `[hdinsight]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from millrace.environment import Environment
+
+__all__ = ["HdinsightSettings"]
+
+_KNOWN = ("cluster", "gateway", "ca_file", "connection", "container", "path", "python", "spark")
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,57}[A-Za-z0-9]")
+_PYTHON = "/usr/bin/miniforge/envs/py38/bin/python"  # of HDInsight 5.1: the engine is Spark 3.3 with Python 3.8
+
+
+@dataclass(frozen=True)
+class HdinsightSettings:
+    """`gateway`: its URL; `connection`: the Airflow connection with its login. `ca_file`: who signed its certificate,
+    where that is no public authority. `container` and `path`: where on the cluster's own file system, in the lake's
+    storage account, jobs are kept. `python`: on every node. `spark`: settings of every driver.
+    """
+
+    gateway: str
+    ca_file: str | None
+    connection: str
+    container: str
+    path: str
+    python: str
+    spark: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environment: Environment) -> HdinsightSettings:
+        """From the environment's file. Raises MillraceError for what is missing, unknown or unsound."""
+        table = environment.platform_table
+        table.refuse_unknown(_KNOWN)
+        cluster = table.text("cluster", "the Spark cluster's name, the host in the deployment's output sparkGateway")
+        if not _CLUSTER.fullmatch(cluster):
+            raise table.error("cluster", cluster, "give it the name alone: 3 to 59 letters, digits and hyphens")
+        return cls(
+            gateway=(table.optional_text("gateway") or f"https://{cluster}.azurehdinsight.net").rstrip("/"),
+            ca_file=table.optional_text("ca_file"),
+            connection=table.text("connection", "the Airflow connection with the gateway's login and password"),
+            container=table.text("container", "the container of the cluster's own file system"),
+            path=table.text("path", "a folder in that container"),
+            python=table.optional_text("python") or _PYTHON,
+            spark=table.table("spark").texts(),
+        )

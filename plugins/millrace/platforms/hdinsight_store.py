@@ -1,0 +1,107 @@
+"""What is kept about jobs on a cluster's own file system. Airflow reads and writes it, and so does the cluster.
+
+`names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted. `code/` and
+`jars/` hold what drivers run, under paths that name its content. `jobs/<id>/` holds `job.json`, what was submitted;
+`batch.json`, Livy's number; `cancel.json`, that it is to end; `ended.json`, how it ended; `driver.log`, the end of what
+the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
+
+from jobs.errors import MillraceError
+from millrace.environment import Environment
+from millrace.lake.store import LakeStore
+
+if TYPE_CHECKING:
+    from azure.storage.blob import BlobClient, BlobLeaseClient
+
+__all__ = ["JobStore"]
+
+_LEASE_S = 60
+_WAIT = timedelta(seconds=3 * _LEASE_S)
+
+
+class JobStore:
+    """The folder `path` in a container of the environment's storage account."""
+
+    def __init__(self, environment: Environment, container: str, path: str) -> None:
+        storage = replace(environment.storage, container=container)
+        self._own = replace(environment, storage=storage, lake=storage.uri(container, path))
+        self._files = LakeStore(self._own)
+
+    def uri(self, path: str) -> str:
+        """By which the cluster finds the file."""
+        return f"{self._own.lake}/{path}"
+
+    def read(self, path: str) -> bytes | None:
+        return self._files.read(path)
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        """Empty where there is no such file."""
+        return self._files.read_json(path) or {}
+
+    def write_json(self, path: str, content: dict[str, Any]) -> None:
+        self._files.write_json(path, content)
+
+    def delete(self, path: str) -> None:
+        self._files.delete(path)
+
+    def job_ids(self) -> list[str]:
+        """Every job that is kept, oldest first."""
+        return self._files.folders("jobs")
+
+    def forget_job(self, job_id: str) -> None:
+        for path in self._files.list(f"jobs/{job_id}"):
+            self._files.delete(path)
+        self._files.delete(f"jobs/{job_id}")  # where folders are blobs too: with a hierarchical namespace
+
+    def keep(self, path: str, content: bytes) -> str:
+        """Uploads what never changes under this path, where it is not there yet; its URI. A blob is there whole."""
+        if not self._files.exists(path):
+            self._files.write(path, content)
+        return self.uri(path)
+
+    def keep_file(self, path: str, file: Path) -> str:
+        """As `keep`, and reads the file only where it is to be uploaded."""
+        if not self._files.exists(path):
+            self._files.write(path, file.read_bytes())
+        return self.uri(path)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """One submission of a name at a time, over all machines: a lease, which ends by itself after a minute."""
+        blob = self._blob(f"locks/{name}")
+        with suppress(ResourceExistsError):
+            blob.upload_blob(b"", overwrite=False)
+        lease = self._leased(blob)
+        try:
+            yield
+        finally:
+            with suppress(HttpResponseError):  # it ended by itself: somebody else's may have begun
+                lease.release()
+
+    def _leased(self, blob: BlobClient) -> BlobLeaseClient:
+        give_up_at = time.monotonic() + _WAIT.total_seconds()
+        while True:
+            try:
+                return blob.acquire_lease(lease_duration=_LEASE_S)
+            except HttpResponseError as error:
+                if error.status_code != 409:
+                    raise
+                if time.monotonic() > give_up_at:
+                    raise MillraceError(f"{blob.url}: leased by others for {_WAIT}; try again") from error
+            time.sleep(0.5)
+
+    def _blob(self, path: str) -> BlobClient:
+        service, root = self._own.blob_service(), self._own.lake.split("/", 3)[3]
+        return service.get_blob_client(self._own.storage.container, f"{root}/{path}")

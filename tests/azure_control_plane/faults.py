@@ -1,0 +1,80 @@
+"""What goes wrong on purpose: other answers than the right ones, resources that fail or take their time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from millrace.azure.arm import Resource
+from tests.azure_control_plane.exchange import Answer, Request, refusal
+
+__all__ = ["CLOSED", "Faults"]
+
+CLOSED = Answer(0)
+"""The connection is closed, with nothing answered."""
+
+
+@dataclass
+class _Planned:
+    method: str
+    path: re.Pattern[str]
+    answer: Answer
+    done: bool
+
+
+@dataclass
+class Faults:
+    """Everything planned here happens as often as it was planned; `happened` counts what did."""
+
+    held: set[str] = field(default_factory=set)
+    happened: int = 0
+    _planned: list[_Planned] = field(default_factory=list)
+    _failing: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+
+    def answer(self, method: str, path: str, *answers: Answer, done: bool = False) -> None:
+        """The next requests whose path matches are answered so, one after the other; with `done`, only once what they
+        ask has been done."""
+        self._planned.extend(_Planned(method, re.compile(path, re.IGNORECASE), one, done) for one in answers)
+
+    def throttle(self, method: str, path: str, times: int) -> None:
+        """Too many requests: come back after a second."""
+        text = "The request was throttled."
+        self.answer(method, path, *[refusal(429, "TooManyRequests", text, retry_after="1")] * times)
+
+    def fail(self, part: str, error: Mapping[str, Any], times: int = 1) -> None:
+        """The next creations of a resource whose id contains `part` end with this error."""
+        self._failing.extend([(part.lower(), error)] * times)
+
+    def hold(self, *parts: str) -> None:
+        """Resources whose id contains a part stay `Running` until `release`."""
+        self.held.update(part.lower() for part in parts)
+
+    def release(self) -> None:
+        """Nothing is held any longer."""
+        self.held.clear()
+
+    def instead(self, request: Request, *, done: bool) -> Answer | None:
+        """The answer that was planned for this request, used up."""
+        for planned in self._planned:
+            if planned.done == done and planned.method == request.method and planned.path.search(request.path):
+                self._planned.remove(planned)
+                self.happened += 1
+                return planned.answer
+        return None
+
+    def of(self, resource: Resource) -> Mapping[str, Any] | str | None:
+        """`Running` while the resource is held; the error with which its creation fails; else None."""
+        if _contains(resource, self.held):
+            return "Running"
+        for planned in self._failing:
+            if _contains(resource, [planned[0]]):
+                self._failing.remove(planned)
+                self.happened += 1
+                return planned[1]
+        return None
+
+
+def _contains(resource: Resource, parts: Iterable[str]) -> bool:
+    return any(part in resource.id.lower() for part in parts)

@@ -1,0 +1,212 @@
+"""The whole main job through Livy on YARN: Spark 3.3, Python 3.8, a Kafka that asks for a login; then faults.
+
+The tests build on each other, in this order: a cluster takes a minute to start, a driver half a minute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import timedelta
+
+import httpx
+import psutil
+import pytest
+
+from jobs.errors import MillraceError
+from jobs.interval import Interval
+from jobs.lake import Lake, archive_query, speed_query, speed_stream
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.topics import stock_ticks
+from jobs.version import fingerprint
+from millrace.credentials import Login
+from millrace.environment import Environment
+from millrace.lake.offsets import end_offsets
+from millrace.lake.published import publications
+from millrace.platforms.hdinsight import hdinsight_platform
+from millrace.platforms.hdinsight_gateway import Gateway
+from millrace.platforms.protocol import JobState, RunningJob, SparkJob
+from millrace.waiting import until
+from tests.conformance.cluster import GATEWAY, LIVY, Cluster
+from tests.conformance.streams import DAY, PATIENCE, Streams
+from tests.end_to_end.topic_oracle import decode
+
+pytestmark = pytest.mark.timeout(1200)
+
+ARCHIVE, SPEED = archive_query(stock_ticks.name), speed_query(stock_high_low.name)
+JOBS = {ARCHIVE: ARCHIVE, SPEED: speed_stream(stock_high_low.name, fingerprint(stock_high_low))}
+
+
+@pytest.fixture(scope="module")
+def streams(azure: Environment) -> Streams:
+    streams = Streams(azure)
+    streams.produce(DAY + timedelta(hours=1), 3000, seed=3)
+    streams.produce(DAY + timedelta(hours=30), 600, seed=4)
+    return streams
+
+
+def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
+    for job in (streams.archive("archive.1"), streams.speed("speed.1")):
+        running = streams.platform.submit(job)
+        assert (running.name, running.owner, running.arguments) == (job.name, job.owner, job.arguments)
+        assert streams.platform.state(running.id).state is JobState.RUNNING
+    streams.settle()
+    rows, layers = streams.view()
+    assert layers == {"speed"}
+    assert rows == streams.expected()
+
+
+def test_a_second_submission_returns_the_live_job(streams: Streams) -> None:
+    running = streams.platform.submit(streams.archive("archive.2"))
+    assert running.owner == "archive.1"
+    other = hdinsight_platform(streams.environment)  # as another process of Airflow
+    assert other.find(running.name) == running
+
+
+def test_no_secret_is_where_people_or_programs_look(
+    streams: Streams, cluster: Cluster, passwords: dict[str, str]
+) -> None:
+    job = _live(streams, ARCHIVE)
+    gateway, store = streams.platform.gateway, streams.platform.store
+    number = store.read_json(f"jobs/{job.id}/batch.json")["number"]
+    tag = store.read_json(f"jobs/{job.id}/job.json")["tag"]
+    looked_at = {
+        "Livy's batch": json.dumps(gateway.batch(number)),
+        "Livy's log": "\n".join(gateway.batch_log(number, 1000)) + cluster.log(LIVY),
+        "YARN's application": json.dumps(gateway.applications(tag)),
+        "command lines": "\n".join(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])),
+        "the driver's log": "\n".join(streams.platform.logs(job.id, 5000)),
+        "Spark's event logs": "".join(path.read_text() for path in cluster.event_logs.iterdir()),
+        "checkpoints": "".join(
+            (streams.store.read(path) or b"").decode("latin-1") for path in streams.store.list("checkpoints")
+        ),
+    }
+    assert all(looked_at.values())
+    for place, text in looked_at.items():
+        for name, password in passwords.items():
+            assert password not in text, f"the password of {name} is in {place}"
+    assert passwords["kafka"] in (store.read(f"jobs/{job.id}/connection.json") or b"").decode()
+
+
+def test_livy_killed_and_restarted_without_memory_the_jobs_are_found_by_yarn(
+    streams: Streams, cluster: Cluster
+) -> None:
+    before = {query: _live(streams, query) for query in (ARCHIVE, SPEED)}
+    cluster.kill(LIVY)
+    assert {query: _live(streams, query) for query in before} == before, "YARN alone tells it"
+    with pytest.raises(httpx.HTTPStatusError, match="502"):
+        streams.platform.gateway.check_livy()
+    cluster.start_livy()
+    assert streams.platform.gateway.batch(0) is None, "Livy has forgotten its sessions"
+    for query, job in (
+        (ARCHIVE, streams.archive("archive.3")),
+        (SPEED, streams.speed("speed.3")),
+    ):
+        assert streams.platform.submit(job) == before[query]
+
+
+def test_the_gateway_killed_nothing_is_concluded_from_its_silence(streams: Streams, cluster: Cluster) -> None:
+    before = _live(streams, SPEED)
+    cluster.kill(GATEWAY)
+    for ask in (lambda: streams.platform.state(before.id), lambda: streams.platform.submit(streams.speed("speed.4"))):
+        with pytest.raises(httpx.TransportError):
+            ask()
+    cluster.start_gateway()
+    assert _live(streams, SPEED) == before
+    assert streams.platform.state(before.id).state is JobState.RUNNING
+
+
+def test_a_wrong_login_is_refused_and_no_job_is_lost_by_it(streams: Streams, cluster: Cluster) -> None:
+    wrong = Gateway(cluster.url, lambda: Login("millrace", "wrong"), streams.platform.settings.ca_file)
+    with pytest.raises(MillraceError, match=r"refuses the login: 401.*correct its Airflow connection"):
+        wrong.check_livy()
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        dataclasses.replace(streams.platform, gateway=wrong).state(_live(streams, SPEED).id)
+
+
+def test_a_drivers_container_killed_in_a_micro_batch_loses_and_doubles_nothing(
+    streams: Streams, cluster: Cluster
+) -> None:
+    job = _live(streams, SPEED)
+    streams.produce(DAY + timedelta(hours=31), 1500, seed=5)
+
+    def is_under_way() -> bool:
+        return streams.batches(SPEED, "offsets") > streams.batches(SPEED, "commits")
+
+    assert until(is_under_way, PATIENCE, timedelta(milliseconds=50))
+    victims = cluster.driver_processes(job.id)
+    assert victims
+    for process in victims:
+        process.kill()
+    status = streams.end(job)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 137)
+    assert any("137" in line for line in streams.platform.logs(job.id, 50))
+    assert not streams.platform.store.read(f"jobs/{job.id}/connection.json"), "its secrets end with it"
+    started = streams.platform.submit(streams.speed("speed.5"))
+    assert started.owner == "speed.5"
+    streams.settle()
+    rows, _ = streams.view()
+    assert rows == streams.expected()
+
+
+def test_an_interval_is_reprocessed_certified_and_published(streams: Streams) -> None:
+    result = streams.reprocess()
+    assert result["published"]
+    assert not result["partial"]
+    assert result["parity"]["equal"] == result["rows_written"] > 0
+    assert (result["parity"]["different"], result["parity"]["only_batch"], result["parity"]["only_speed"]) == (0, 0, 0)
+    rows, layers = streams.view()
+    assert layers == {"batch", "speed"}
+    assert rows == streams.expected()
+    day = Interval.of(DAY, stock_high_low.interval)
+    published = next(each for each in publications(streams.environment, stock_high_low) if each.interval == day)
+    ends = end_offsets(streams.environment, stock_ticks.name)
+    assert {int(partition) for partition in published.certificate["coverage"]} == set(ends)
+    assert all(published.certificate["coverage"][str(p)] <= end for p, end in ends.items())
+    ticks = [tick for tick in map(decode, streams.records()) if tick is not None]
+    assert result["rows_read"] == sum(day.start <= tick.event_time < day.end for tick in ticks)
+
+
+def test_a_second_driver_of_a_query_ends_with_the_code_of_a_held_lock(streams: Streams) -> None:
+    other = dataclasses.replace(streams.archive("archive.6"), name="another_name")
+    running = streams.platform.submit(other)
+    status = streams.end(running)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 3)
+    assert any("is run by owner 'archive.1'" in line for line in streams.platform.logs(running.id, 100))
+
+
+def test_wrong_arguments_end_with_their_code_and_what_is_wrong(streams: Streams) -> None:
+    arguments = ("redecode", "--topic", "no_such_topic", "--run", "r", "--lake", streams.environment.lake)
+    running = streams.platform.submit(SparkJob("wrong", arguments, "wrong.1"))
+    status = streams.end(running)
+    assert (status.state, status.exit_code) == (JobState.FAILED, 2)
+    assert any("topic 'no_such_topic' is not declared" in line for line in streams.platform.logs(running.id, 100))
+
+
+def test_cancelling_ends_a_job_by_livy_or_past_a_livy_that_forgot_it(streams: Streams) -> None:
+    forgotten, known = _live(streams, ARCHIVE), _live(streams, SPEED)
+    for job in (forgotten, known):
+        streams.platform.cancel(job.id)
+        assert streams.platform.state(job.id).state is JobState.CANCELLED
+        assert streams.platform.find(job.name) is None
+    streams.platform.cancel(known.id)
+
+
+def test_a_stop_request_ends_a_stream_after_its_micro_batch(streams: Streams) -> None:
+    running = streams.platform.submit(streams.archive("archive.7"))
+    streams.await_true("its start", running, lambda: _is_locked_by(streams, "archive.7"))
+    status = streams.stop(running)
+    assert (status.state, status.exit_code) == (JobState.SUCCEEDED, 0)
+    assert "millrace: stopped on request" in streams.platform.logs(running.id, 20)
+    with pytest.raises(MillraceError, match=r"job nonsense: .*no such job"):
+        streams.platform.state("nonsense")
+
+
+def _live(streams: Streams, query: str) -> RunningJob:
+    found = streams.platform.find(JOBS[query])
+    assert found is not None
+    return found
+
+
+def _is_locked_by(streams: Streams, owner: str) -> bool:
+    return (streams.store.read_json(Lake("").lock(ARCHIVE)) or {}).get("owner") == owner

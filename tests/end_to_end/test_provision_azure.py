@@ -1,0 +1,229 @@
+"""`provision` and `teardown` on Azure, by Airflow's own processes, against the tests' Azure that Microsoft's validator
+judges."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from millrace.azure.arm import TEMPLATES
+from millrace.demo.airflow import AirflowStart
+from millrace.home import Home
+from millrace.stack.airflow_api import AirflowApiError
+from millrace.stack.airflow_client import AirflowClient
+from millrace.stack.lifecycle import down
+from tests.azure_control_plane.cloud import Azure, azure_cloud
+from tests.azure_control_plane.exchange import error, refusal
+from tests.azure_control_plane.judgement import mistakes
+from tests.end_to_end.streams import await_true
+from tests.infra.ambari import Ambari
+from tests.infra.openapi import Judge
+
+pytestmark = pytest.mark.timeout(1200)
+
+FORM = {
+    "platform": "azure",
+    "layout": "databricks",
+    "size": "dev",
+    "region": "northeurope",
+    "prefix": "mr",
+    "operator_principal_id": "77777777-2222-3333-4444-555555555555",
+    "ssh_public_key": "ssh-ed25519 AAAA",
+    "clients": ["203.0.113.7/32"],
+    "parameters": {"interactiveQuery": True},
+}
+SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
+END = {"platform": "azure", "size": "dev", "delete_data": True}
+QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
+PATIENCE = timedelta(minutes=4)
+
+
+@dataclass
+class Airflow:
+    """Airflow's DAGs as a person uses them."""
+
+    client: AirflowClient
+
+    def begin(self, dag_id: str, **params: object) -> str:
+        self.client.await_dag(dag_id)
+        self.client.unpause(dag_id)
+        return self.client.trigger(dag_id, params)
+
+    def end(self, dag_id: str, run_id: str) -> str:
+        state, failed = self.client.await_run(dag_id, run_id, PATIENCE), self.failed(dag_id, run_id)
+        for task_id in failed:
+            print(self.log(dag_id, run_id, task_id)[-5000:])
+        return f"{state}: {', '.join(failed)}" if failed else state
+
+    def failed(self, dag_id: str, run_id: str) -> list[str]:
+        return [task.task_id for task in self.client.tasks(dag_id, run_id) if task.state == "failed"]
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        return {task.task_id: task.state for task in self.client.tasks(dag_id, run_id)}
+
+    def log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        """What all tries of a task have logged."""
+        tries = next(task.try_number for task in self.client.tasks(dag_id, run_id) if task.task_id == task_id)
+        lines = (self.client.task_log(dag_id, run_id, task_id, number) for number in range(1, tries + 1))
+        return "\n".join(line for each in lines for line in each)
+
+    def question(self, run_id: str) -> dict[str, Any]:
+        """What a person is asked, awaited."""
+        await_true("asked", lambda: self._state("provision", run_id, "azure.approve") == "awaiting_input", PATIENCE)
+        return dict(self.client.api.get(self._question(run_id)))
+
+    def answer(self, run_id: str, chosen: str) -> None:
+        """As often as it is asked: Airflow may lose an answer that comes at once."""
+
+        def is_answered() -> bool:
+            state = self.states("provision", run_id)["azure.approve"]
+            if state == "awaiting_input":
+                with contextlib.suppress(AirflowApiError):  # it is answered already
+                    self.client.api.patch(self._question(run_id), {"chosen_options": [chosen]})
+            return state in ("success", "failed")
+
+        await_true("answered", is_answered, PATIENCE)
+
+    def clear(self, run_id: str, task_id: str) -> None:
+        body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
+        self.client.api.post("/dags/provision/clearTaskInstances", body)
+
+    def kept(self, run_id: str) -> str:
+        """All that Airflow's API tells of a run: XComs, rendered fields, logs."""
+        base = f"/dags/provision/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        xcoms = self.client.api.get(f"{base}/~/xcomEntries")["xcom_entries"]
+        told = [self.client.api.get(f"{base}/{one['task_id']}/xcomEntries/{one['key']}") for one in xcoms]
+        states = self.states("provision", run_id)
+        logs = [self.log("provision", run_id, name) for name, state in states.items() if state == "success"]
+        return json.dumps([told, self.client.api.get(base), logs])
+
+    def _state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
+        state = self.states(dag_id, run_id).get(task_id)
+        assert state != "failed", self.log(dag_id, run_id, task_id)[-3000:]
+        return state
+
+    def _question(self, run_id: str) -> str:
+        run = quote(run_id, safe="")
+        return f"/dags/provision/dagRuns/{run}/taskInstances/azure.approve/-1/hitlDetails"
+
+
+def advertise_but_for_one(ambari: Ambari) -> None:
+    """As after a run that was cut off: the configuration is set, and one broker runs without it."""
+    fragment = subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
+    ambari.current("kafka-broker")["listeners"] = "PLAINTEXT://0.0.0.0:9092"
+    ambari.current("kafka-env")["content"] += fragment
+    ambari.started_with["wn1-kafka"] = {}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    with azure_cloud(tmp_path_factory.mktemp("azure")) as azure:
+        azure.manager.pace = 6
+        advertise_but_for_one(azure.ambari)
+        yield azure
+
+
+@pytest.fixture(scope="module")
+def airflow(cloud: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Airflow alone, started where Azure's names lead to the tests' Azure, with the connections in its database."""
+    home = Home(tmp_path_factory.mktemp("airflow") / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILLRACE_HOME", str(home.root))
+        start = AirflowStart(home)
+        try:
+            start.start()
+            start.wait()
+            client = AirflowClient.local(home)
+            azure = json.loads(cloud.connection())
+            extra = json.dumps(azure.pop("extra"))
+            client.api.post("/connections", {"connection_id": "azure_default", **azure, "extra": extra})
+            clusters = {"connection_id": "azure_clusters", "conn_type": "generic", "password": cloud.clusters_password}
+            client.api.post("/connections", clusters)
+            yield Airflow(client)
+        finally:
+            down(home)
+
+
+def test_an_environment_is_shown_approved_provisioned_and_torn_down(
+    airflow: Airflow, cloud: Azure, azure_judge: Judge
+) -> None:
+    run = airflow.begin("provision", **FORM, dry_run=True)
+    assert airflow.end("provision", run) == "success"
+    assert airflow.states("provision", run)["azure.deploy"] == "skipped"
+    assert airflow.states("provision", run)["kafka"] == "skipped"
+    assert "USD a month for nodes" in airflow.log("provision", run, "azure.preview")
+    assert cloud.manager.created == []
+
+    run = airflow.begin("provision", **FORM)
+    assert "Deploy to Azure: databricks, dev, in northeurope?" in airflow.question(run)["subject"]
+    assert "HDInsight/clusters/kafka-mr-dev-" in airflow.question(run)["body"]
+    airflow.answer(run, "Reject")
+    assert airflow.end("provision", run) == "failed: azure.approve"
+    assert cloud.manager.created == []
+
+    cloud.faults.throttle("PUT", "/deployments/", times=1)
+    cloud.faults.fail("clusters/query-", QUOTA)
+    run = airflow.begin("provision", **FORM)
+    airflow.question(run)
+    cloud.login.end_tokens()
+    airflow.answer(run, "Approve")
+    assert airflow.end("provision", run) == "failed: azure.deploy"
+    log = airflow.log("provision", run, "azure.deploy")
+    assert "failed: Microsoft.HDInsight/clusters query-mr-dev-" in log
+    assert "The requested cores exceed the quota: requested 20, left 12." in log
+    assert "succeeded: Microsoft.Databricks/workspaces mr-dev (module databricks)" in log
+    assert cloud.faults.happened == 2
+
+    cloud.faults.fail("clusters/query-", error("ServiceUnavailable", "Try again later."))
+    airflow.clear(run, "azure.deploy")
+    assert airflow.end("provision", run) == "success"
+    assert "ServiceUnavailable: Try again later." in airflow.log("provision", run, "azure.deploy"), (
+        "then it was retried"
+    )
+    assert airflow.states("provision", run)["azure.peered"] == "success"
+    assert cloud.asked("GET", "/virtualNetworkPeerings/") >= 4, "both sides were asked, until both read Connected"
+    clusters = sorted(one.name[:6] for one in cloud.manager.created if one.type == "Microsoft.HDInsight/clusters")
+    assert clusters == ["kafka-", "query-", "query-", "query-"]
+    assert cloud.ambari.restarted == ["wn1-kafka"], "the broker that did not advertise its address yet"
+    kept = airflow.kept(run)
+    assert "10.60.0.4:9092" in kept
+    assert "databricksUrl" in kept
+    for secret in (cloud.clusters_password, cloud.login.secret, *cloud.login.issued):
+        assert secret not in kept
+
+    cloud.manager.created.clear()
+    run = airflow.begin("provision", **FORM, approve=True)
+    assert airflow.end("provision", run) == "success"
+    assert "nothing would change" in airflow.log("provision", run, "azure.deploy")
+    assert cloud.manager.created == []
+
+    run = airflow.begin("teardown", **END, confirmation="yes")
+    assert airflow.end("teardown", run) == "failed: delete_environment"
+    assert [stored.state for stored in cloud.manager.resources.groups()] == ["Succeeded"]
+    cloud.faults.answer("DELETE", "resourcegroups/mr-dev$", refusal(409, "Conflict", "Not now."))
+    run = airflow.begin("teardown", **END, confirmation="delete everything")
+    assert airflow.end("teardown", run) == "success"
+    assert cloud.manager.resources.groups() == []
+    assert mistakes(cloud, azure_judge) == []
+
+
+def test_without_a_form_the_local_platform_is_brought_up_and_stopped(airflow: Airflow, cloud: Azure) -> None:
+    said = len(cloud.said)
+    run = airflow.begin("provision")
+    assert airflow.end("provision", run) == "success"
+    states = airflow.states("provision", run)
+    assert states["healthy"] == "success"
+    assert {state for name, state in states.items() if name.startswith("azure.")} == {"skipped"}
+    run = airflow.begin("teardown")
+    assert airflow.end("teardown", run) == "success"
+    states = airflow.states("teardown", run)
+    assert (states["stack"], states["data"], states["delete_environment"]) == ("success", "skipped", "skipped")
+    assert len(cloud.said) == said, "Azure was asked nothing"

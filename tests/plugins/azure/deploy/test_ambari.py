@@ -1,0 +1,84 @@
+"""Kafka's brokers through Ambari, against one with a memory: the one that the script action is tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from jobs.errors import MillraceError
+from millrace.azure.advertising import advertise_addresses
+from millrace.azure.ambari import Ambari, Broker
+from tests.infra import ambari as stand_in
+
+QUICKLY = timedelta(milliseconds=5)
+
+
+@pytest.fixture
+def cluster() -> stand_in.Ambari:
+    return stand_in.Ambari()
+
+
+@pytest.fixture
+def ambari(cluster: stand_in.Ambari) -> Iterator[Ambari]:
+    server = stand_in.serve(cluster)
+    yield Ambari(f"http://127.0.0.1:{server.server_address[1]}", "admin", "a-password", poll=QUICKLY)
+    server.shutdown()
+    server.server_close()
+
+
+def test_brokers_are_told_by_name_and_address(ambari: Ambari) -> None:
+    assert ambari.brokers() == [Broker(f"wn{n}-kafka", f"10.60.0.{4 + n}", is_stale=False) for n in range(3)]
+
+
+def test_brokers_advertise_addresses_after_one_restart_each_one_after_the_other(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    assert advertise_addresses(ambari, QUICKLY) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert cluster.current("kafka-broker") == {"listeners": "PLAINTEXT://0.0.0.0:9092", "num.io.threads": "8"}
+    assert cluster.current("kafka-env")["content"].startswith("export KAFKA_HOME=/usr/hdp/current/kafka-broker\n# mill")
+    assert "advertised.listeners=$MILLRACE_LISTENERS" in cluster.current("kafka-env")["content"]
+    assert cluster.restarted == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert (cluster.most_down, cluster.starts) == (1, 0)
+
+
+def test_a_second_run_changes_and_restarts_nothing(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    advertise_addresses(ambari, QUICKLY)
+    before = dict(cluster.desired)
+    assert advertise_addresses(ambari, QUICKLY) == []
+    assert (cluster.desired, len(cluster.restarted)) == (before, 3)
+
+
+def test_a_run_that_was_cut_off_is_finished_by_the_next(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    ambari.configure("kafka-broker", {"listeners": "PLAINTEXT://0.0.0.0:9092"})
+    ambari.restart(ambari.brokers()[0])
+    cluster.down.add("wn2-kafka")
+    assert advertise_addresses(ambari, QUICKLY) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert cluster.down == set()
+
+
+def test_several_listeners_keep_their_protocols_and_ports(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    cluster.current("kafka-broker")["listeners"] = "PLAINTEXT://localhost:9092, SASL_SSL://localhost:9093"
+    advertise_addresses(ambari, QUICKLY)
+    assert cluster.current("kafka-broker")["listeners"] == "PLAINTEXT://0.0.0.0:9092,SASL_SSL://0.0.0.0:9093"
+
+
+def test_a_restart_that_fails_is_told_and_the_other_brokers_are_left_alone(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    cluster.outcome = "FAILED"
+    with pytest.raises(MillraceError, match="broker wn0-kafka to INSTALLED: FAILED; see request 0"):
+        advertise_addresses(ambari, QUICKLY)
+    assert cluster.down == {"wn0-kafka"}
+
+
+def test_a_wrong_password_is_told_without_it(cluster: stand_in.Ambari) -> None:
+    server = stand_in.serve(cluster)
+    try:
+        with pytest.raises(MillraceError, match=": 403: ") as caught:
+            Ambari(f"http://127.0.0.1:{server.server_address[1]}", "admin", "wrong-password")
+        assert "wrong-password" not in str(caught.value)
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,91 @@
+"""Deleting what an environment has on Azure, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from millrace.operators.azure_delete import DeleteEnvironmentOperator
+from tests.azure_control_plane.cloud import Azure
+from tests.azure_control_plane.exchange import refusal
+from tests.plugins.azure.deploy.tries import A, B, finished, try_once
+
+
+def deleting(environment: str = "dev", confirmation: str = "delete everything") -> DeleteEnvironmentOperator:
+    return DeleteEnvironmentOperator(
+        task_id="delete", environment=environment, confirmation=confirmation, poll=timedelta(milliseconds=10)
+    )
+
+
+def left(azure: Azure) -> set[str]:
+    return {stored.resource.name for stored in azure.manager.resources.groups()}
+
+
+def test_an_environment_is_deleted_and_another_stays(azure: Azure) -> None:
+    finished(A)
+    finished(B)
+    assert left(azure) == {"mr-dev", "mr-prod"}
+    try_once(deleting("dev"))
+    assert left(azure) == {"mr-prod"}
+    assert not [one for one in azure.manager.resources.known.values() if "/resourceGroups/mr-dev" in one.resource.id]
+
+
+def test_nothing_is_deleted_without_the_confirmation(azure: Azure) -> None:
+    finished(A)
+    with pytest.raises(AirflowFailException, match="needs 'delete everything'"):
+        deleting(confirmation="delete").execute({})
+    assert azure.asked("DELETE", "") == 0
+
+
+def test_deleting_twice_and_deleting_nothing_change_nothing(azure: Azure) -> None:
+    assert try_once(deleting()) == []
+    finished(A)
+    with pytest.raises(TaskDeferred):
+        deleting().execute({})
+    with pytest.raises(TaskDeferred):
+        deleting().execute({})
+    assert azure.asked("DELETE", "/mr-dev") == 1, "a group that is being deleted is left to it"
+
+
+def test_what_was_deleted_can_be_provisioned_again(azure: Azure) -> None:
+    outputs = finished(A)
+    assert try_once(deleting()) == ["mr-dev"]
+    assert azure.manager.resources.deleted_vaults == {}, "the vault's name is free"
+    azure.manager.created.clear()
+    assert finished(A) == outputs
+    assert azure.manager.created
+
+
+def test_a_vault_that_is_protected_keeps_its_name_and_the_log_says_what_to_do(
+    azure: Azure, capfd: pytest.CaptureFixture[str]
+) -> None:
+    finished(B)
+    try_once(deleting("prod"))
+    assert len(azure.manager.resources.deleted_vaults) == 1
+    assert "az keyvault recover --name mr-prod-" in capfd.readouterr().out
+    with pytest.raises(AirflowFailException, match="already exists in deleted state"):
+        finished(B)
+
+
+def test_a_group_that_is_locked_is_told_and_not_tried_for_ever(azure: Azure) -> None:
+    finished(A)
+    text = "The scope cannot perform delete operation because following scope(s) are locked."
+    azure.faults.answer("DELETE", "/resourceGroups/mr-dev$", refusal(409, "ScopeLocked", text))
+    with pytest.raises(AirflowFailException, match="ScopeLocked: The scope cannot perform delete"):
+        try_once(deleting())
+
+
+def test_a_deletion_that_azure_gives_up_is_begun_again_by_the_next_try(azure: Azure) -> None:
+    finished(A)
+    with pytest.raises(TaskDeferred):
+        deleting().execute({})
+    for stored in azure.manager.resources.groups():
+        stored.state = "Succeeded"
+    operator = deleting()
+    event = {"state": "Left", "groups": ["mr-dev"]}
+    with pytest.raises(AirflowException, match="the next try deletes what is left"):
+        operator.resume({}, event, groups=["mr-dev"])
+    try_once(operator)
+    assert left(azure) == set()

@@ -1,0 +1,139 @@
+"""Deploying to the tests' Azure, by unmodified clients: once, twice, interrupted, refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from tests.azure_control_plane.cloud import Azure
+from tests.azure_control_plane.exchange import error
+from tests.azure_control_plane.faults import CLOSED
+from tests.infra.deployments import PASSWORD, resources
+from tests.plugins.azure.deploy.tries import A, B, deploying, finished, previewing, try_once, waited
+
+DEPLOYMENTS = "/providers/Microsoft.Resources/deployments/"
+QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
+
+
+def begun(azure: Azure) -> int:
+    return azure.asked("PUT", DEPLOYMENTS)
+
+
+def created(azure: Azure) -> list[str]:
+    return [one.type for one in azure.manager.created]
+
+
+@pytest.mark.parametrize("case", [A, B], ids=str)
+def test_everything_is_created_and_a_second_run_changes_nothing(azure: Azure, case: Any) -> None:
+    outputs = finished(case)
+    assert sorted(created(azure)) == sorted(one.type for one in resources(case))
+    assert outputs["resourceGroup"] == f"mr-{case.size}"
+    assert outputs["kafkaGateway"].startswith(f"https://kafka-mr-{case.size}-")
+
+    azure.manager.created.clear()
+    assert finished(case) == outputs
+    assert created(azure) == []
+    assert begun(azure) == 1
+
+
+def test_a_changed_parameter_is_deployed_and_clusters_are_left_alone(azure: Azure) -> None:
+    finished()
+    azure.manager.created.clear()
+    finished(softDeleteDays=9)
+    assert "Microsoft.Storage/storageAccounts" in created(azure)
+    assert "Microsoft.HDInsight/clusters" not in created(azure)
+
+
+def test_a_try_that_lost_its_worker_is_followed_by_one_that_adopts_the_deployment(azure: Azure) -> None:
+    with pytest.raises(TaskDeferred):
+        deploying().execute({})
+    assert finished()["resourceGroup"] == "mr-dev"
+    assert begun(azure) == 1
+
+
+def test_an_answer_that_is_lost_on_its_way_begins_no_second_deployment(azure: Azure) -> None:
+    azure.faults.answer("PUT", DEPLOYMENTS, CLOSED, done=True)
+    assert finished()["resourceGroup"] == "mr-dev"
+    assert azure.faults.happened == 1
+    assert len(azure.manager.created) == len(resources(A))
+
+
+def test_the_cause_of_a_failed_nested_deployment_is_told_and_the_next_run_finishes(
+    azure: Azure, capfd: pytest.CaptureFixture[str]
+) -> None:
+    azure.faults.fail("clusters/spark-", QUOTA)
+    with pytest.raises(AirflowFailException, match="requested 20, left 12"):
+        finished()
+    text = capfd.readouterr().out
+    assert "failed: Microsoft.HDInsight/clusters spark-mr-dev-" in text
+    assert "(module spark): BadRequest: The requested cores exceed the quota" in text
+    assert "At least one resource deployment operation failed" not in text
+    kafka = [one for one in azure.manager.created if one.name.startswith("kafka-")]
+
+    assert finished()["sparkGateway"].startswith("https://spark-mr-dev-")
+    assert azure.asked("DELETE", "/clusters/spark-mr-dev-") == 1
+    assert azure.asked("DELETE", "") == 1, "the failed cluster alone was deleted"
+    assert [one for one in azure.manager.created if one.name.startswith("kafka-")] == kafka
+
+
+def test_a_cluster_that_broke_after_it_was_created_is_not_deleted(azure: Azure) -> None:
+    finished()
+    kafka = next(one for one in azure.manager.resources.others() if one.resource.name.startswith("kafka-"))
+    kafka.state = "Failed"
+    with pytest.raises(AirflowFailException, match="delete it if it holds nothing that you need"):
+        finished(softDeleteDays=9)
+    assert azure.asked("DELETE", "") == 0
+
+
+def test_a_failure_that_may_pass_is_tried_again_by_airflow(azure: Azure) -> None:
+    azure.faults.fail("storageAccounts/", error("ServiceUnavailable", "Try again."))
+    with pytest.raises(AirflowException, match="ServiceUnavailable") as caught:
+        finished()
+    assert not isinstance(caught.value, AirflowFailException)
+    assert finished()["resourceGroup"] == "mr-dev"
+
+
+def test_a_template_that_azure_refuses_fails_at_once_with_the_reason(azure: Azure) -> None:
+    with pytest.raises(AirflowFailException, match="prefix"):
+        finished(prefix="much-too-long-a-prefix")
+    assert begun(azure) == 0
+
+
+def test_progress_is_told_per_resource_and_module(azure: Azure, capfd: pytest.CaptureFixture[str]) -> None:
+    finished()
+    told = [line for line in capfd.readouterr().out.splitlines() if "HDInsight/clusters kafka-mr-dev-" in line]
+    states = [line.partition("] ")[2].partition(":")[0] for line in told]
+    assert states == ["running", "succeeded"], "a line per change, not per look"
+    assert all("(module kafka)" in line for line in told)
+
+
+def test_a_deployment_that_azure_has_forgotten_is_lost_and_deployed_again(azure: Azure) -> None:
+    with pytest.raises(TaskDeferred) as deferred:
+        deploying().execute({})
+    azure.manager.runs.clear()
+    event = waited(deferred.value.trigger)
+    assert event["state"] == "Lost"
+    with pytest.raises(AirflowException, match="the next try deploys again"):
+        deploying().resume({}, dict(event), **deferred.value.kwargs)
+    assert finished()["resourceGroup"] == "mr-dev"
+
+
+def test_no_secret_is_in_what_airflow_keeps_or_shows(azure: Azure, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = try_once(previewing())
+    with pytest.raises(TaskDeferred) as deferred:
+        deploying().execute({})
+    outputs = try_once(deploying())
+    said = capfd.readouterr()
+    assert "going on with it" in said.out
+    kept = f"{shown} {deferred.value.trigger.serialize()} {deferred.value.kwargs} {outputs} {said.out} {said.err}"
+    for secret in (PASSWORD, azure.login.secret, *azure.login.issued):
+        assert secret not in kept
+    assert PASSWORD not in " ".join(one.request.path for one in azure.said)
+
+
+def test_a_secret_among_the_parameters_is_refused(azure: Azure) -> None:
+    with pytest.raises(AirflowFailException, match="clusterPassword are secrets"):
+        finished(clusterPassword=PASSWORD)
+    assert azure.said == []
