@@ -46,7 +46,10 @@ def test_two_who_submit_while_the_list_of_runs_is_behind_start_one_batch_job(ser
 def test_a_job_that_has_ended_before_its_submission_was_told_is_not_started_again(
     server: Server, databricks: DatabricksPlatform
 ) -> None:
-    server.faults.append(Fault(GET, 429, headers={"Retry-After": "3"}))  # meanwhile it ends
+    def has_ended() -> bool:
+        return all(not run.is_live for run in server.workspace.runs.values())
+
+    server.faults.append(Fault(GET, 429, headers={"Retry-After": "0"}, hold=lambda: until(has_ended, PATIENCE, SOON)))
     running = databricks.submit(SparkJob("query", ("reprocess", "raise SystemExit(2)"), "run.1"))
     assert databricks.state(running.id).exit_code == 2
     assert len(server.workspace.runs) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from millrace.platforms.databricks import DatabricksPlatform
 from millrace.platforms.protocol import JobState, RunningJob, SparkJob
 from millrace.waiting import until
+from tests.plugins.platforms.databricks.drivers import platform_of
 from tests.plugins.platforms.databricks.server import Server
 
 NAME = "millrace/test/topic__archive"
@@ -38,6 +40,7 @@ def run_ids(server: Server) -> list[str]:
 def ended_and_followed(server: Server, running: RunningJob) -> str:
     """The id of the run that Databricks has started by itself after this one."""
     wait(lambda: not server.workspace.runs[int(running.id)].is_live)
+    server.workspace.restart_delay_s = 0.3
     wait(lambda: len(run_ids(server)) > 1)
     return run_ids(server)[-1]
 
@@ -53,10 +56,16 @@ def test_a_stream_is_a_continuous_job_that_databricks_keeps_running(
     assert job["settings"]["tasks"][0]["max_retries"] == 0
 
 
+def test_many_who_submit_at_once_leave_one_job(server: Server) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda number: platform_of(server).submit(stream(SLEEP, f"run.{number}")), range(6)))
+    assert len(server.workspace.jobs) == 1
+    assert len(run_ids(server)) == 1
+
+
 def test_an_end_that_is_seen_pauses_the_job_and_its_supervisor_decides(
     server: Server, databricks: DatabricksPlatform
 ) -> None:
-    server.workspace.restart_delay_s = 600
     running = databricks.submit(stream("raise SystemExit(1)"))
     wait(lambda: databricks.state(running.id).state is JobState.FAILED)
     assert pause_status(server) == "PAUSED"

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,13 +34,14 @@ class Request:
 
 @dataclass
 class Fault:
-    """The next `times` requests of this path get this status; `is_done`: after they were carried out."""
+    """The next `times` requests of this path get this status, after `hold`; `is_done`: after they were carried out."""
 
     path: str
     status: int
     times: int = 1
     is_done: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    hold: Callable[[], object] = lambda: None
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Server:
         for fault in self.faults:
             if fault.path == request.path and fault.times > 0 and fault.is_done == is_done:
                 fault.times -= 1
+                fault.hold()
                 return fault
         return None
 

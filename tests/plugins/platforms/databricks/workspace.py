@@ -37,7 +37,7 @@ from tests.plugins.platforms.databricks.wire_types import check, check_body, che
 
 __all__ = ["ApiError", "Workspace"]
 
-RESTART_DELAY_S = 0.3
+RESTART_DELAY_S = 30.0
 MAX_PAGE = 26
 
 
