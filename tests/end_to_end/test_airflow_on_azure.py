@@ -1,5 +1,5 @@
 """`provision` and `teardown` on Azure, by Airflow's own processes, against the tests' Azure that Microsoft's validator
-judges."""
+judges. By its name it runs before the tests that keep an Airflow of their own running."""
 
 from __future__ import annotations
 
