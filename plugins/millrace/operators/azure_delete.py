@@ -29,7 +29,7 @@ class DeleteEnvironmentOperator(BaseOperator):
 
     Does so only where `confirmation` reads "delete everything". Then the names of deleted vaults are freed, so that the
     environment can be provisioned again; a vault with purge protection keeps its name, and the log says how to get it
-    back. Running it again goes on where it was; with nothing left, nothing happens. Returns the groups' names.
+    back. Running it again goes on where it was; with nothing left, nothing happens.
     """
 
     template_fields: Sequence[str] = ("environment", "confirmation", "azure_conn_id")
@@ -51,7 +51,7 @@ class DeleteEnvironmentOperator(BaseOperator):
         self.azure_conn_id = azure_conn_id
         self.poll = poll
 
-    def execute(self, context: Context) -> list[str]:
+    def execute(self, context: Context) -> None:
         """Log what there is, begin, and defer."""
         if self.confirmation != CONFIRMATION:
             raise AirflowFailException(
@@ -68,11 +68,12 @@ class DeleteEnvironmentOperator(BaseOperator):
                     environments.begin_delete_group(name)
             if not groups:
                 self.log.info("no resource group bears the tag of environment %s", self.environment)
-                return self._free_names([])
+                self._free_names()
+                return
         trigger = AzureDeletionTrigger(self.environment, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume", kwargs={"groups": sorted(groups)})
+        raise TaskDeferred(trigger=trigger, method_name="resume")
 
-    def resume(self, context: Context, event: dict[str, Any], groups: list[str]) -> list[str]:
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
         """The groups are gone, or Azure has stopped deleting one: a lock, or a resource that refuses."""
         if event["state"] == "Left":
             raise AirflowException(
@@ -82,9 +83,9 @@ class DeleteEnvironmentOperator(BaseOperator):
         if event["state"] == "Lost":
             raise AirflowException(f"environment {self.environment}: {event['reason']}")
         with as_airflow_errors():
-            return self._free_names(groups)
+            self._free_names()
 
-    def _free_names(self, groups: list[str]) -> list[str]:
+    def _free_names(self) -> None:
         """Purges vaults, which takes a minute or two. Raises AirflowException where Azure takes longer."""
         environments = self._connect()
         for vault in environments.deleted_vaults(self.environment):
@@ -99,7 +100,6 @@ class DeleteEnvironmentOperator(BaseOperator):
                 self.log.info("vault %s is being purged", vault.name)
         if not until(lambda: self._are_names_free(environments), _PURGED_WITHIN, self.poll):
             raise AirflowException(f"deleted vaults of {self.environment!r} are still there after {_PURGED_WITHIN}")
-        return groups
 
     def _are_names_free(self, environments: Environments) -> bool:
         return all(vault.is_protected for vault in environments.deleted_vaults(self.environment))

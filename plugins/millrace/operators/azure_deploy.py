@@ -137,11 +137,11 @@ class DeployTemplateOperator(_DeploymentTask):
             else:
                 self.log.info("deployment %s is %s already: going on with it", request.name, state)
         trigger = AzureDeploymentTrigger(request.name, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume", kwargs={"name": request.name})
+        raise TaskDeferred(trigger=trigger, method_name="resume")
 
-    def resume(self, context: Context, event: dict[str, Any], name: str) -> dict[str, Any]:
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The deployment has ended. Raises AirflowException with what failed in it, and why."""
-        state = event["state"]
+        name, state = event["name"], event["state"]
         if state == "Lost":
             raise AirflowException(f"deployment {name}: {event['reason']}; the next try deploys again")
         with as_airflow_errors():

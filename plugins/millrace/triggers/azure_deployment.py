@@ -18,8 +18,8 @@ __all__ = ["AzureDeploymentTrigger"]
 
 
 class AzureDeploymentTrigger(BaseTrigger):
-    """Fires `{"state"}` when the deployment has ended; `state` is `Lost` where Azure no longer knows it or no longer
-    lets us see it, with `reason`.
+    """Fires `{"name", "state"}` when the deployment has ended; `state` is `Lost`, with `reason`, where Azure no longer
+    knows it or no longer lets us see it.
 
     Its log has a line for each resource whose state changed. It never cancels a deployment: a task that is cleared
     finds it running and goes on with it, and Azure undoes nothing of a deployment that is cancelled.
@@ -40,7 +40,8 @@ class AzureDeploymentTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         settle, poll = timedelta(seconds=self.settle_s), timedelta(seconds=self.poll_s)
-        yield TriggerEvent(await outcome(self._look, self.log, settle=settle, poll=poll))  # type: ignore[no-untyped-call]
+        found = await outcome(self._look, self.log, settle=settle, poll=poll)
+        yield TriggerEvent({"name": self.name, **found})  # type: ignore[no-untyped-call]
 
     def _look(self) -> dict[str, Any] | None:
         """How it ended; None while it runs. What has changed since the last look is logged."""

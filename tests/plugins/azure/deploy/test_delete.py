@@ -40,7 +40,8 @@ def test_nothing_is_deleted_without_the_confirmation(azure: Azure) -> None:
 
 
 def test_deleting_twice_and_deleting_nothing_change_nothing(azure: Azure) -> None:
-    assert try_once(deleting()) == []
+    try_once(deleting())
+    assert azure.asked("DELETE", "") == 0
     finished(A)
     with pytest.raises(TaskDeferred):
         deleting().execute({})
@@ -51,7 +52,7 @@ def test_deleting_twice_and_deleting_nothing_change_nothing(azure: Azure) -> Non
 
 def test_what_was_deleted_can_be_provisioned_again(azure: Azure) -> None:
     outputs = finished(A)
-    assert try_once(deleting()) == ["mr-dev"]
+    try_once(deleting())
     assert azure.manager.resources.deleted_vaults == {}, "the vault's name is free"
     azure.manager.created.clear()
     assert finished(A) == outputs
@@ -86,6 +87,6 @@ def test_a_deletion_that_azure_gives_up_is_begun_again_by_the_next_try(azure: Az
     operator = deleting()
     event = {"state": "Left", "groups": ["mr-dev"]}
     with pytest.raises(AirflowException, match="the next try deletes what is left"):
-        operator.resume({}, event, groups=["mr-dev"])
+        operator.resume({}, event)
     try_once(operator)
     assert left(azure) == set()

@@ -116,7 +116,7 @@ def test_a_deployment_that_azure_has_forgotten_is_lost_and_deployed_again(azure:
     event = waited(deferred.value.trigger)
     assert event["state"] == "Lost"
     with pytest.raises(AirflowException, match="the next try deploys again"):
-        deploying().resume({}, dict(event), **deferred.value.kwargs)
+        deploying().resume({}, dict(event))
     assert finished()["resourceGroup"] == "mr-dev"
 
 
@@ -127,7 +127,7 @@ def test_no_secret_is_in_what_airflow_keeps_or_shows(azure: Azure, capfd: pytest
     outputs = try_once(deploying())
     said = capfd.readouterr()
     assert "going on with it" in said.out
-    kept = f"{shown} {deferred.value.trigger.serialize()} {deferred.value.kwargs} {outputs} {said.out} {said.err}"
+    kept = f"{shown} {deferred.value.trigger.serialize()} {outputs} {said.out} {said.err}"
     for secret in (PASSWORD, azure.login.secret, *azure.login.issued):
         assert secret not in kept
     assert PASSWORD not in " ".join(one.request.path for one in azure.said)

@@ -12,9 +12,9 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
-from tests.infra.deployments import GIVEN, PASSWORD, A, B, Case
+from tests.infra.deployments import PASSWORD, A, B, Case
 
-__all__ = ["deploying", "finished", "previewing", "try_once", "waited"]
+__all__ = ["CLUSTERS_CONNECTION", "A", "B", "deploying", "finished", "previewing", "try_once", "waited"]
 
 SECRETS = {"clusterPassword": "azure_clusters"}
 CLUSTERS_CONNECTION = f'{{"conn_type": "generic", "password": "{PASSWORD}"}}'
@@ -52,7 +52,7 @@ def try_once(operator: BaseOperator) -> Any:
         return operator.execute({})
     except TaskDeferred as deferred:
         event = waited(deferred.trigger)
-        return getattr(operator, deferred.method_name)({}, event, **(deferred.kwargs or {}))
+        return getattr(operator, deferred.method_name)({}, event)
 
 
 def waited(trigger: BaseTrigger) -> Mapping[str, Any]:
@@ -71,6 +71,3 @@ def waited(trigger: BaseTrigger) -> Mapping[str, Any]:
 def finished(case: Case = A, **changed: Any) -> Any:
     """The outputs of a case, deployed."""
     return try_once(deploying(case, **changed))
-
-
-__all__ += ["CLUSTERS_CONNECTION", "GIVEN", "A", "B", "declared"]
