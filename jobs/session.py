@@ -25,7 +25,13 @@ _STATE_STORE = "spark.millrace.stateStore"
 
 # A source's options are printed with plans, in the UI and in errors: Kafka's login is among them.
 SECRECY = {
-    "spark.sql.redaction.string.regex": (r"(?i)(jaas\.config|password)=[^\n]*|keystore\.key=(?s:.*?)-----END[^-]*-----")
+    "spark.sql.redaction.string.regex": "|".join(
+        (
+            r'(?i)jaas\.config(=| -> )[^"]*("(\\.|[^"\\])*"[^";]*)*;',
+            r"key\.password(=| -> )((?!-----BEGIN)[^\n])*",
+            r"-----BEGIN[^-]*PRIVATE KEY-----(?s:.*?)-----END[^-]*-----",
+        )
+    )
 }
 
 
