@@ -47,9 +47,7 @@ SHORT = (
     "Kafka killed",
     "Azurite killed",
     "storage resets connections",
-    "batch driver killed between data files and commit",
     "batch driver killed between commit and publish",
-    "publisher killed between publish and clean-up",
 )
 
 
