@@ -38,9 +38,17 @@ for chatty in ("azure", "py4j"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """What brings Airflow and its streams up comes last: they would slow everything after them down."""
-    items.sort(key=lambda item: "end_to_end" in Path(str(item.fspath)).parts)
+def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
+    """What brings Airflow and its streams up comes last: they would slow everything after them down.
+
+    Where several workers share the tests, it comes first instead, since it takes longest. A file's tests stay together,
+    and those of all files that use the one Airflow.
+    """
+    items.sort(key=lambda item: "end_to_end" in item.path.parts, reverse=hasattr(config, "workerinput"))
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "streams" if "streams" in item.fixturenames else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
