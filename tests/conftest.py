@@ -38,6 +38,7 @@ for chatty in ("azure", "py4j"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, whose turn is then, reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """What brings Airflow and its streams up comes last: they would slow everything after them down.
 

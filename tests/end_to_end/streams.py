@@ -96,6 +96,11 @@ class Streams:
         platform = platform_for(self.environment)
         return await_true(f"driver of {query}", lambda: platform.find(STREAMS[query]), timedelta(minutes=5))
 
+    @staticmethod
+    def processes(job: RunningJob) -> list[psutil.Process]:
+        """The driver's JVM, which its Python does not outlive; not the watcher that reports how they ended."""
+        return [process for process in psutil.process_iter() if _is_driver(process, job)]
+
     def last_batch(self, query: str, log: str) -> int:
         """Number of the newest micro-batch in the checkpoint's `offsets` (planned) or `commits` (done); -1: none."""
         folder = f"{Lake('').checkpoint(query, VERSIONS[query])}/{log}"
@@ -117,7 +122,7 @@ class Streams:
 
     def _kill(self, query: str, job: RunningJob) -> int:
         """Kills the driver's processes as soon as a micro-batch is under way; its number."""
-        victims = await_true(f"processes of {job.id}", lambda: _processes(job))
+        victims = await_true(f"processes of {job.id}", lambda: self.processes(job))
 
         def under_way() -> int | None:
             planned = self.last_batch(query, "offsets")
@@ -140,11 +145,6 @@ class Streams:
             return all(done.get(str(partition), 0) >= end for partition, end in offsets.items())
 
         await_true(f"{SPEED} at {offsets}", reached, timedelta(minutes=5))
-
-
-def _processes(job: RunningJob) -> list[psutil.Process]:
-    """The driver's JVM, which its Python does not outlive; not the watcher that reports how they ended."""
-    return [process for process in psutil.process_iter() if _is_driver(process, job)]
 
 
 def _is_driver(process: psutil.Process, job: RunningJob) -> bool:
