@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ __all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "Streams", "await_true"]
 
 ARCHIVE = archive_query(stock_ticks.name)
 SPEED = speed_query(stock_high_low.name)
-DAYS = 3
+DAYS = int(os.environ.get("MILLRACE_PAST_DAYS", "3"))
 # They ended a day ago at least, which is more than the allowed lateness: no run waits for them, at whatever hour.
 FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS + 1)
 VERSIONS = {ARCHIVE: RAW_VERSION, SPEED: fingerprint(stock_high_low)}
