@@ -41,7 +41,7 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 test: lint test-spark33 $(VENV_CHECKOV)/.setup ## Check and test everything (ARGS="..." is passed to pytest)
-	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
 	@if [ -z "$(PYTHON33)" ]; then \

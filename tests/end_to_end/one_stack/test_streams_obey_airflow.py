@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from urllib.parse import quote
 
-import psutil
 import pytest
 
 from millrace.platforms import platform_for
@@ -41,8 +39,8 @@ class Person:
     def running(self) -> RunningJob | None:
         return platform_for(self.streams.environment).find(ARCHIVE)
 
-    def await_stopped(self) -> None:
-        await_true(f"the end of {ARCHIVE}", lambda: self.running() is None)
+    def await_stopped(self, job: RunningJob) -> None:
+        await_true(f"the end of {ARCHIVE}", lambda: self.running() is None and not self.streams.processes(job))
 
     def await_another(self, before: RunningJob) -> RunningJob:
         """Another driver, alone, whose task waits for it."""
@@ -75,12 +73,9 @@ def test_a_stream_whose_task_is_marked_stops_cleanly_and_starts_when_it_is_clear
     person = Person(settled)
     before = settled.driver(ARCHIVE)
     person.await_state("deferred")
-    processes = settled.processes(before)
-    assert processes
+    assert settled.processes(before)
     person.mark(ended)
-    person.await_stopped()
-    psutil.wait_procs(processes, timeout=timedelta(minutes=1).total_seconds())
-    assert settled.processes(before) == []
+    person.await_stopped(before)
     assert settled.last_batch(ARCHIVE, "offsets") == settled.last_batch(ARCHIVE, "commits"), "cut off in a micro-batch"
     assert person.state() == ended
     person.clear()
