@@ -20,8 +20,10 @@ from millrace.lake.certificate import certify
 from millrace.lake.offsets import end_offsets
 from millrace.lake.store import LakeStore
 from millrace.platforms import platform_for
+from millrace.platforms.local import local_platform
 from millrace.platforms.protocol import RunningJob
 from millrace.stack.airflow_client import AirflowClient
+from tests.end_to_end.drivers import driver_processes
 
 __all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "Streams", "await_true"]
 
@@ -97,10 +99,8 @@ class Streams:
         platform = platform_for(self.environment)
         return await_true(f"driver of {query}", lambda: platform.find(STREAMS[query]), timedelta(minutes=5))
 
-    @staticmethod
-    def processes(job: RunningJob) -> list[psutil.Process]:
-        """The driver's JVM, which its Python does not outlive; not the watcher that reports how they ended."""
-        return [process for process in psutil.process_iter() if _is_driver(process, job)]
+    def processes(self, job: RunningJob) -> list[psutil.Process]:
+        return driver_processes(local_platform(self.environment), job)
 
     def last_batch(self, query: str, log: str) -> int:
         """Number of the newest micro-batch in the checkpoint's `offsets` (planned) or `commits` (done); -1: none."""
@@ -146,11 +146,3 @@ class Streams:
             return all(done.get(str(partition), 0) >= end for partition, end in offsets.items())
 
         await_true(f"{SPEED} at {offsets}", reached, timedelta(minutes=5))
-
-
-def _is_driver(process: psutil.Process, job: RunningJob) -> bool:
-    try:
-        command = process.cmdline()
-    except psutil.Error:
-        return False
-    return any("SparkSubmit" in part for part in command) and job.owner in command

@@ -33,14 +33,17 @@ class Person:
         self.client.api.patch(f"{self._run}/taskInstances/{TASK}", {"new_state": state})
 
     def clear(self) -> None:
-        body = {"dry_run": False, "dag_run_id": self.run, "task_ids": [TASK]}
+        """As the UI does unless it is told otherwise: with what comes after the task."""
+        body = {"dry_run": False, "dag_run_id": self.run, "task_ids": [TASK], "include_downstream": True}
         self.client.api.post(f"/dags/{ARCHIVE}/clearTaskInstances", body)
 
     def running(self) -> RunningJob | None:
         return platform_for(self.streams.environment).find(ARCHIVE)
 
     def await_stopped(self, job: RunningJob) -> None:
+        """And the run is over, or else Airflow, which is about to end it, forgets what is cleared."""
         await_true(f"the end of {ARCHIVE}", lambda: self.running() is None and not self.streams.processes(job))
+        await_true("the end of the run", lambda: self.client.run_state(ARCHIVE, self.run) in ("success", "failed"))
 
     def await_another(self, before: RunningJob) -> RunningJob:
         """Another driver, alone, whose task waits for it."""
