@@ -32,7 +32,7 @@ from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 NAME, DAY = stock_high_low.name, timedelta(days=1)
 OLD, NEW = "0123456789ab", fingerprint(stock_high_low)
 TODAY = Interval.of(datetime.now(UTC), DAY)
-PLAN = Plan(version=NEW, served=OLD, intervals=[])
+PLAN = Plan(version=NEW, served=OLD, serving=1, intervals=[])
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
         published(lake_here, days_ago(number), OLD)
     published(lake_here, days_ago(2), NEW)
     plan = upgrade.plan_upgrade(stock_high_low, None, None)
-    assert plan == Plan(version=NEW, served=OLD, intervals=[days_ago(40).id, days_ago(3).id])
+    assert plan == Plan(version=NEW, served=OLD, serving=1, intervals=[days_ago(40).id, days_ago(3).id])
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
 
 
