@@ -109,7 +109,8 @@ def run_reprocess(options: argparse.Namespace) -> None:
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
     about = {"run": options.run_id, "interval": interval.id, "version": options.version}
     result = {**about, **_extent(pipeline, interval), "raw_version": options.raw_version, **result}
-    for uri in (lake.run_result(pipeline.name, options.run_id), lake.newest_result(pipeline.name, interval.id)):
+    newest = lake.newest_result(pipeline.name, options.version, interval.id)
+    for uri in (lake.run_result(pipeline.name, options.run_id), newest):
         LakeFiles(spark).replace(uri, json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
 

@@ -106,9 +106,9 @@ class Lake:
     def progress(self, query: str, date: str) -> str:
         return self._join("progress", query, f"{date}.jsonl")
 
-    def newest_result(self, pipeline: str, interval: str) -> str:
-        """What the newest run of an interval wrote, published or not."""
-        return self._join("runs", pipeline, "newest", f"{interval}.json")
+    def newest_result(self, pipeline: str, version: str, interval: str) -> str:
+        """What the newest run of an interval under a version wrote, published or not."""
+        return self._join("runs", pipeline, "newest", version, f"{interval}.json")
 
     def run_result(self, pipeline: str, run: str) -> str:
         return self._join("runs", pipeline, f"{run}.json")
