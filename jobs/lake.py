@@ -90,6 +90,10 @@ class Lake:
         """The package `jobs` that computes this version, as a zip."""
         return self._join("code", f"{version}.zip")
 
+    def declaration(self, version: str) -> str:
+        """What the pipeline was declared as in this version: its key, windows, topic."""
+        return self._join("code", f"{version}.json")
+
     def stream(self, query: str) -> str:
         """Which stream the task of a query's DAG supervises."""
         return self._join("control", query, "stream.json")

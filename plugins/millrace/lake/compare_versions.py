@@ -15,6 +15,7 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.catch_up import whole_intervals
+from millrace.lake.declared import declared
 from millrace.lake.published import all_publications
 from millrace.lake.tables import open_table, query_tables
 from millrace.lake.version_sql import Answer, comparison_sql, value_count_sql
@@ -90,8 +91,10 @@ def compare_versions(
     pipeline's key; floating point columns compare within its relative tolerance, all others exactly; null equals null.
     `worst` keys are listed per interval. Each table is read as of one moment, one interval at a time.
 
-    A version that has left nothing answers nothing. Raises UsageError for one that lacks a key column.
+    A version that has left nothing answers nothing. Raises UsageError where the versions have different keys, or one
+    lacks a key column.
     """
+    pipeline = _of_one_key(environment, pipeline, version_a, version_b)
     answers_a, answers_b = _answers(environment, pipeline, (version_a, version_b), start, end)
     tables = _Tables(environment, pipeline)
     only_a, only_b = tables.one_sided_columns(answers_a, answers_b)
@@ -106,6 +109,17 @@ def compare_versions(
         for interval in sorted({*answers_a, *answers_b})
     ]
     return VersionComparison(version_a, version_b, tuple(only_a), tuple(only_b), tuple(intervals))
+
+
+def _of_one_key(environment: Environment, pipeline: Pipeline, version_a: str, version_b: str) -> Pipeline:
+    """The pipeline with the key of both versions."""
+    key_a, key_b = (declared(environment, pipeline, version).key for version in (version_a, version_b))
+    if set(key_a) != set(key_b):
+        raise UsageError(
+            f"pipeline {pipeline.name!r}: the key of version {version_a} is ({', '.join(key_a)}), that of {version_b}"
+            f" ({', '.join(key_b)}), so their rows cannot be matched; compare versions with one key"
+        )
+    return replace(pipeline, key=key_a)
 
 
 def _answers(

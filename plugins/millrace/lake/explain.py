@@ -16,6 +16,7 @@ from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
 from jobs.windows import Sessions
 from millrace.environment import Environment
+from millrace.lake.declared import declared
 from millrace.lake.serving import preferred_versions
 from millrace.lake.session_verdicts import session_verdicts
 from millrace.lake.store import LakeStore
@@ -85,15 +86,16 @@ def explain(
 
     `key` has every key column, as text. A record belongs to it when its fields of the same names are equal and, where
     `row_time` is one of the columns, its event time lies in the window that it names; of a session, up to where either
-    layer's row says that it ends. Raises UsageError for a key that is not the pipeline's, MillraceError where the
-    interval has not been reprocessed.
+    layer's row says that it ends. Raises UsageError for a key that is not that of the run's version, MillraceError
+    where the interval has not been reprocessed.
     """
+    result = newest_result(environment, pipeline, interval, version)
+    pipeline = declared(environment, pipeline, result["version"])
     if set(key) != set(pipeline.key):
         raise UsageError(
-            f"key {', '.join(key) or 'without columns'} is not that of pipeline {pipeline.name!r}; give every column"
-            f" of it, as in {' '.join(f'{name}=…' for name in pipeline.key)}"
+            f"key {', '.join(key) or 'without columns'} is not that of pipeline {pipeline.name!r} in version"
+            f" {result['version']}; give every column of it, as in {' '.join(f'{name}=…' for name in pipeline.key)}"
         )
-    result = newest_result(environment, pipeline, interval, version)
     where = f"_interval = '{interval.id}'"
     batch = f"{where} AND _run = '{result['run']}'"
     compared = "" if result["speed_batch"] is None else f" AND _batch_id <= {result['speed_batch']}"

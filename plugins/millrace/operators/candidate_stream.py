@@ -26,8 +26,9 @@ class CandidateStreamOperator(SparkStreamOperator):
     """Keeps the driver of `version` of the pipeline (its name) running beside that of the served version.
 
     It ends, and leaves the driver alone, when the version is served and the task of `<pipeline>__speed` has adopted
-    the driver. Until then it is this task's: marking the task stops it. It stops the driver and ends when a switch later
-    than number `since` (see `millrace.lake.serving_table`) serves another version: it was rolled back, or overtaken.
+    the driver. Until then it is this task's: marking the task stops it. Once a later switch than number `since` (see
+    `millrace.lake.serving_table`) serves another version, it was rolled back, or overtaken: the task stops the driver
+    and ends.
     `make_job(version, environment=, owner=)` declares it.
     """
 
