@@ -88,7 +88,6 @@ class CandidateTask(Place):
         task.place = self
         return task
 
-
     def run_to_end(self, ti: Try) -> None:
         self._task().execute({"ti": ti})
 
