@@ -12,7 +12,7 @@ from millrace.cli.shared import Json, plain_table, print_json, print_rich
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["register"]
+__all__ = ["micro_batch", "register"]
 
 UP_EXAMPLES = """Examples:\n
 millrace up — Kafka, Azurite and Airflow, on loopback; what runs already is kept\n
@@ -76,7 +76,7 @@ def status(as_json: Json = False) -> None:
         print_rich(_jobs(found["jobs"]))
     if found["airflow"]:
         typer.echo(f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})")
-    for line in found["versions"]:
+    for line in [*found["versions"], *found["partial"]]:
         typer.echo(line)
     if found["problem"]:
         typer.echo(found["problem"])
@@ -117,10 +117,17 @@ def _streams(rows: list[dict[str, Any]]) -> Table:
     table.add_column("last micro-batch")
     for row in rows:
         last = row["last_progress"]
-        told = f"#{last['batch_id']} at {last['timestamp']}, {last['rows']:,} rows" if last else ""
+        told = micro_batch(last) if last else ""
         state = f"{row['state']} (candidate)" if row["is_candidate"] else row["state"]
         table.add_row(row["query"], state, "" if row["lag"] is None else f"{row['lag']:,}", told)
     return table
+
+
+def micro_batch(line: dict[str, Any]) -> str:
+    """A line of the journal; one that was recovered from the checkpoint does not say how many rows there were."""
+    rows = "" if line["rows"] is None else f", {line['rows']:,} rows"
+    late = f", late events for {line['late_rows']:,} rows" if line["late_rows"] else ""
+    return f"#{line['batch_id']} at {line['timestamp']}{rows}{late}"
 
 
 def _jobs(rows: list[dict[str, Any]]) -> Table:

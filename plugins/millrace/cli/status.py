@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from millrace.environment import Environment
     from millrace.platforms.protocol import RunningJob
 
-__all__ = ["current_status", "stream_status"]
+__all__ = ["current_status", "partial_intervals", "stream_status"]
 
 
 def current_status(home: Home | None = None) -> dict[str, Any]:
     """Processes, Airflow's address and health, streams, Spark jobs; `problem`: what does not answer, and the remedy.
 
     `streams` are those of the topics, and of each pipeline that of the served version and all that run. `versions`
-    says where the code here is another version than the served one. Times are in seconds (`uptime_s`), lags in records.
+    says where the code here is another version than the served one, `partial` which published intervals are served as
+    partial, and why. Times are in seconds (`uptime_s`), lags in records.
     """
     home = home or Home.current()
     environment, problem = _environment(home)
@@ -29,6 +30,7 @@ def current_status(home: Home | None = None) -> dict[str, Any]:
         "airflow": _airflow(home),
         "streams": [] if environment is None else stream_status(environment, home, answers=problem is None),
         "versions": [] if environment is None or problem else _versions(environment),
+        "partial": [] if environment is None or problem else partial_intervals(environment),
         "jobs": [] if environment is None else _jobs(environment, home),
         "problem": problem,
     }
@@ -109,6 +111,16 @@ def _versions(environment: Environment) -> list[str]:
     from millrace.supervision.served_stream import code_line
 
     return [line for name in pipeline_names() if (line := code_line(environment, name))]
+
+
+def partial_intervals(environment: Environment) -> list[str]:
+    """Of every pipeline, in words: see `partial_lines`."""
+    from jobs.pipelines import find_pipeline, pipeline_names
+    from millrace.lake.partial import partial_lines
+    from millrace.lake.published import publications
+
+    pipelines = map(find_pipeline, pipeline_names())
+    return [line for each in pipelines for line in partial_lines(each, publications(environment, each))]
 
 
 def _jobs(environment: Environment, home: Home) -> list[dict[str, Any]]:
