@@ -1,0 +1,67 @@
+"""A few minutes of the conformance tests, for every `make test`: the main job through a real Livy on YARN, with Spark
+3.3 and Python 3.8, and Livy killed meanwhile. `make conformance` does all of it, and kills what else can be killed."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import timedelta
+
+import pytest
+
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.environment import Environment
+from millrace.lake.published import publications
+from millrace.platforms.protocol import JobState
+from tests.conformance.cluster import LIVY, Cluster
+from tests.conformance.software import PYTHON
+from tests.conformance.streams import ARCHIVE, SPEED, Streams
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def streams(azure: Environment) -> Streams:
+    streams = Streams(azure)
+    streams.begin(900, 300)
+    return streams
+
+
+def test_the_engine_is_hdinsights() -> None:
+    told = "import sys, pyspark; print(*sys.version_info[:2], pyspark.__version__)"
+    found = subprocess.run([str(PYTHON), "-c", told], text=True, capture_output=True, check=True).stdout.split()
+    if found[:2] != ["3", "8"]:
+        pytest.skip(f"the cluster runs on Python {'.'.join(found[:2])}, HDInsight on 3.8, which is not on this machine")
+    assert found[2].startswith("3.3.")
+
+
+def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
+    streams.settle()
+    rows, layers = streams.view()
+    assert layers == {"speed"}
+    assert rows == streams.expected()
+
+
+def test_jobs_are_adopted_after_livy_was_killed_and_a_day_is_reprocessed_through_the_new_one(
+    streams: Streams, cluster: Cluster
+) -> None:
+    before = {query: streams.live(query) for query in (ARCHIVE, SPEED)}
+    cluster.kill(LIVY)
+    assert {query: streams.live(query) for query in before} == before, "YARN alone tells it"
+    cluster.start_livy()
+    assert streams.platform.gateway.batch(0) is None, "Livy has forgotten its sessions"
+    assert streams.platform.submit(streams.archive("archive.2")) == before[ARCHIVE]
+    assert streams.platform.submit(streams.speed("speed.2")) == before[SPEED]
+    result = streams.reprocess()
+    assert (result["published"], result["partial"], result["parity"]["causes"]) == (True, [], {})
+    rows, layers = streams.view()
+    assert layers == {"batch", "speed"}
+    assert rows == streams.expected()
+    assert len(publications(streams.environment, stock_high_low)) == 1
+
+
+def test_a_cancelled_stream_ends_after_its_micro_batch_where_it_is_given_time(streams: Streams) -> None:
+    running = streams.live(ARCHIVE)
+    streams.platform.cancel(running.id, grace=timedelta(minutes=2))
+    status = streams.platform.state(running.id)
+    assert (status.state, status.exit_code) == (JobState.SUCCEEDED, 0)
+    assert "millrace: stopped on request" in streams.platform.logs(running.id, 20)
