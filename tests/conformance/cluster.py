@@ -36,7 +36,7 @@ __all__ = ["GATEWAY", "LIVY", "QUICK", "YARN", "Cluster"]
 
 GATEWAY, LIVY, YARN = "gateway", "livy", "yarn"
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_NODE = "yarn-node"
+_NODE, _ENTRA = "yarn-node", "entra-gateway"
 _PYSPARK_33 = next(PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())
 _JARS_42 = Path(str(find_spec("pyspark").origin)).parent / "jars"
 _OF_JOBS = re.compile(r"delta|unitycatalog|kafka|spark-(sql|token)-.*kafka|commons-pool2")
@@ -58,7 +58,7 @@ class Cluster:
         self._certificates = certificates
         self._login = login
         self._root = home.root / "cluster"
-        self._ports = ports_for(home, "cluster", (*PORTS, LIVY, GATEWAY))
+        self._ports = ports_for(home, "cluster", (*PORTS, LIVY, GATEWAY, _ENTRA))
         self.url = f"https://localhost:{self._ports[GATEWAY]}"
         self.python = str(PYTHON)
         self.spark = self._root / "spark"
@@ -127,20 +127,27 @@ class Cluster:
         process.await_ready(self._home, [record], lambda: _is_answered(f"http://127.0.0.1:{port}/version"))
 
     def start_gateway(self) -> None:
-        settings = self._root / "gateway.json"
+        self._start_gateway(GATEWAY, {"user": self._login.login, "password": self._login.password})
+
+    def start_entra_gateway(self, signed_by: str, audience: str) -> str:
+        """The URL of another gateway, which takes tokens that the holder of this public key has signed."""
+        self._start_gateway(_ENTRA, {"signed_by": signed_by, "audience": audience})
+        return f"https://localhost:{self._ports[_ENTRA]}"
+
+    def _start_gateway(self, name: str, login: dict[str, str]) -> None:
+        settings = self._root / f"{name}.json"
         content = {
-            "port": self._ports[GATEWAY],
+            "port": self._ports[name],
             "certificate": str(self._certificates.certificate),
             "key": str(self._certificates.key),
-            "user": self._login.login,
-            "password": self._login.password,
+            **login,
             "livy": f"127.0.0.1:{self._ports[LIVY]}",
             "yarn": f"127.0.0.1:{self._ports['rm_web']}",
         }
         write_private(settings, json.dumps(content))
         script = Path(__file__).with_name("gateway_server.py")
-        record = process.start(self._home, GATEWAY, [sys.executable, str(script), str(settings)])
-        process.await_ready(self._home, [record], lambda: _is_listening(self._ports[GATEWAY]))
+        record = process.start(self._home, name, [sys.executable, str(script), str(settings)])
+        process.await_ready(self._home, [record], lambda: _is_listening(self._ports[name]))
 
     def kill(self, name: str) -> None:
         """SIGKILL to this process alone; the record stays, and a start takes it for a crash."""

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from millrace.platforms.protocol import JobState
 from tests.conformance.cluster import LIVY, Cluster
 from tests.conformance.software import PYTHON
 from tests.conformance.streams import ARCHIVE, SPEED, Streams
+from tests.plugins.platforms.entra import CONNECTION, entra_cloud
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -41,9 +44,7 @@ def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
     assert rows == streams.expected()
 
 
-def test_jobs_are_adopted_after_livy_was_killed_and_a_day_is_reprocessed_through_the_new_one(
-    streams: Streams, cluster: Cluster
-) -> None:
+def test_jobs_are_adopted_after_livy_was_killed(streams: Streams, cluster: Cluster) -> None:
     before = {query: streams.live(query) for query in (ARCHIVE, SPEED)}
     cluster.kill(LIVY)
     assert {query: streams.live(query) for query in before} == before, "YARN alone tells it"
@@ -51,7 +52,22 @@ def test_jobs_are_adopted_after_livy_was_killed_and_a_day_is_reprocessed_through
     assert streams.platform.gateway.batch(0) is None, "Livy has forgotten its sessions"
     assert streams.platform.submit(streams.archive("archive.2")) == before[ARCHIVE]
     assert streams.platform.submit(streams.speed("speed.2")) == before[SPEED]
-    result = streams.reprocess()
+
+
+def test_a_day_is_reprocessed_by_tokens_of_entra_that_end_meanwhile(
+    streams: Streams, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Through a second gateway, as clusters with Entra have it."""
+    with entra_cloud(tmp_path) as entra:
+        entra.told_s = entra.lasts_s = 4
+        url = cluster.start_entra_gateway(entra.public_key, "https://conformance.clusteraccess.azurehdinsight.net")
+        table = streams.environment.platform_table
+        values = {**table.values, "gateway": url, "login": "entra", "connection": CONNECTION}
+        changed = dataclasses.replace(table, values=values)
+        by_token = Streams(dataclasses.replace(streams.environment, platform_table=changed))
+        assert by_token.live(ARCHIVE) == streams.live(ARCHIVE)
+        result = by_token.reprocess()
+        assert len(entra.tokens) > 2
     assert (result["published"], result["partial"], result["parity"]["causes"]) == (True, [], {})
     rows, layers = streams.view()
     assert layers == {"batch", "speed"}

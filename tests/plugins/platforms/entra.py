@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.azure_control_plane.certificates import write_certificates
 from tests.azure_control_plane.exchange import Answer, Request
 from tests.azure_control_plane.login import LOGIN
-from tests.azure_control_plane.proxy import proxy
+from tests.azure_control_plane.proxy import Site, proxy
 
 __all__ = ["CONNECTION", "KINDS", "Entra", "entra_cloud"]
 
@@ -100,12 +100,14 @@ class Entra:
 
 
 @contextmanager
-def entra_cloud(folder: Path, kind: str = KINDS[0]) -> Iterator[Entra]:
-    """An Entra that clients in this process find: the Airflow connection CONNECTION is of this kind of identity."""
+def entra_cloud(folder: Path, kind: str = KINDS[0], sites: Mapping[str, Site] | None = None) -> Iterator[Entra]:
+    """An Entra that clients in this process find, beside other `sites`: the Airflow connection CONNECTION is of this
+    kind of identity."""
     entra = Entra(folder)
-    trusted, served = write_certificates(folder, [LOGIN])
+    served_here = {LOGIN: entra, **(sites or {})}
+    trusted, served = write_certificates(folder, list(served_here))
     with (
-        proxy({LOGIN: entra}, served) as address,
+        proxy(served_here, served) as address,
         _identities(entra) as identities,
         pytest.MonkeyPatch.context() as patch,
     ):
