@@ -18,6 +18,8 @@ _LOGINS = ("databricks", "entra")
 _DEFAULTS = {"policy": "millrace", "runtime": RUNTIME, "node_type": "Standard_D4ds_v5", "secret_scope": "millrace"}
 _KNOWN = ("host", "code", "login", "workers", *_TEXTS, *_DEFAULTS, "secrets", "spark")
 _VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
+# https://learn.microsoft.com/azure/databricks/structured-streaming/real-time/reference: supported sinks and operators
+_REAL_TIME = "spark.databricks.streaming.realTimeMode.enabled"
 _SECRET = re.compile(r"secret|password|token|jaas|access[._-]?key|account[._-]?key|keystore[.]key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}")
 
@@ -99,6 +101,13 @@ def _check_volume(table: Table, name: str, path: str | None) -> None:
 
 def _spark(table: Table) -> dict[str, str]:
     found = table.texts()
+    if found.get(_REAL_TIME, "false").lower() != "false":
+        raise table.error(
+            _REAL_TIME,
+            found[_REAL_TIME],
+            "real-time mode writes to Kafka, in update mode, and neither to Delta nor by foreachBatch, as all streams"
+            " here do: take the line out, for it would change nothing (docs/databricks.md)",
+        )
     for name, value in found.items():
         if _SECRET.search(name) and not _REFERENCE.fullmatch(value):
             raise table.error(name, "…", "secrets do not stand in a file: use [databricks.secrets], or {{secrets/…/…}}")
