@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.cli.status import stream_status
 from millrace.environment import Environment
+from millrace.home import Home
 from millrace.lake.published import publications
 from millrace.platforms.protocol import JobState
 from tests.conformance.cluster import LIVY, Cluster
@@ -42,6 +44,16 @@ def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
     rows, layers = streams.view()
     assert layers == {"speed"}
     assert rows == streams.expected()
+
+
+def test_the_status_tells_of_both_streams_and_where_their_logs_are(streams: Streams, rig: Home) -> None:
+    rows = {row["query"]: row for row in stream_status(streams.environment, rig, answers=True)}
+    assert set(rows) == {streams.live(query).name for query in (ARCHIVE, SPEED)}
+    for row in rows.values():
+        assert (row["state"], row["last_error"]) == ("running", None)
+        assert row["lag"] is not None
+        assert "/driver.log, https://" in row["log"]
+        assert "/yarnui/hn/cluster/app/application_" in row["log"]
 
 
 def test_jobs_are_adopted_after_livy_was_killed(streams: Streams, cluster: Cluster) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
@@ -16,13 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["current_status", "stream_status"]
 
+_PATIENCE = timedelta(minutes=1)
+_NOTHING: dict[str, Any] = {"streams": [], "versions": [], "jobs": []}
 
-def current_status(home: Home | None = None) -> dict[str, Any]:
+
+def current_status(home: Home | None = None, patience: timedelta = _PATIENCE) -> dict[str, Any]:
     """Processes, Airflow's address and health, streams, Spark jobs; `problem`: what does not answer, and the remedy.
 
     `streams` are those of the topics, and of each pipeline that of the served version and all that run. `versions`
     says where the code here is another version than the served one. Times are in seconds (`uptime_s`), lags in records.
-    `processes` and `airflow` are those of the local stack: they are empty for an environment that is elsewhere.
+    `processes` and `airflow` are those of the local stack: they are empty for an environment that is elsewhere. What a
+    cluster does not tell within `patience` is a problem: its client may try for minutes.
     """
     home = home or Home.current()
     environment, problem = _environment(home)
@@ -33,11 +40,45 @@ def current_status(home: Home | None = None) -> dict[str, Any]:
         "platform": environment and environment.platform,
         "processes": _processes(home) if is_local else [],
         "airflow": _airflow(home) if is_local else None,
-        "streams": [] if environment is None else stream_status(environment, home, answers=problem is None),
-        "versions": [] if environment is None or problem else _versions(environment),
-        "jobs": [] if environment is None else _jobs(environment, home),
-        "problem": problem,
+        **({**_NOTHING, "problem": problem} if environment is None else _spark(environment, home, problem, patience)),
     }
+
+
+def _spark(environment: Environment, home: Home, problem: str | None, patience: timedelta) -> dict[str, Any]:
+    """What a platform tells; one that does not answer is a problem too."""
+
+    def ask() -> dict[str, Any]:
+        return {
+            "streams": stream_status(environment, home, answers=problem is None),
+            "versions": [] if problem else _versions(environment),
+            "jobs": _jobs(environment, home),
+            "problem": problem,
+        }
+
+    if environment.platform == "local":
+        return ask()
+    try:
+        return _within(patience, ask)
+    except Exception as error:  # noqa: BLE001 - whatever a client of the platform raises
+        told = f"environment {environment.name!r}: {environment.platform} cannot be asked what runs: {error}"
+        return {**_NOTHING, "problem": f"{problem}; {told}" if problem else told}
+
+
+def _within(patience: timedelta, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer, or the error. Raises TimeoutError; who asks is left behind then, and ends with the process."""
+    answer: Future[dict[str, Any]] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(patience.total_seconds())
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {patience.total_seconds():g} s") from None
 
 
 def _environment(home: Home) -> tuple[Environment | None, str | None]:

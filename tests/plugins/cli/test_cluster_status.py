@@ -35,9 +35,9 @@ FAILS = "print('ValueError: no such column', flush=True); raise SystemExit(4)"
 FILE = """
 platform = "databricks"
 lake = { account = "lakes", container = "lake", path = "m" }
-kafka = { bootstrap = "kafka:9092" }
+kafka = { bootstrap = "nowhere.invalid:9092" }
 [databricks]
-host = "https://adb-1.azuredatabricks.net"
+host = "https://nowhere.invalid"
 code = "/Volumes/main/millrace/code"
 """
 
@@ -83,21 +83,31 @@ def test_the_status_of_a_cluster_tells_what_runs_what_failed_and_where_the_logs_
         assert rows[query]["log"].endswith(f"/run/{running.id}")
 
 
+def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """A program in an environment of Azure, as its own process."""
+    (folder / "cloud.toml").write_text(FILE)
+    variables = {"MILLRACE_ENVIRONMENT": "cloud", "MILLRACE_ENVIRONMENTS": str(folder)}
+    variables |= {"MILLRACE_HOME": str(folder / "home")}
+    variables |= {"PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")])}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env={**os.environ, **variables}, text=True, capture_output=True, check=False)
+
+
 @pytest.mark.parametrize(("command", "remedy"), [("up", "DAG `provision`"), ("down", "--stop")])
 def test_up_and_down_say_that_they_are_for_this_machine(tmp_path: Path, command: str, remedy: str) -> None:
-    (tmp_path / "cloud.toml").write_text(FILE)
-    variables = {"MILLRACE_ENVIRONMENT": "cloud", "MILLRACE_ENVIRONMENTS": str(tmp_path)}
-    variables["MILLRACE_HOME"] = str(tmp_path / "home")
-    program = f"from millrace.cli import main; main([{command!r}])"
-    path = os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")])
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, **variables, "PYTHONPATH": path},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
+    ran = run(tmp_path, f"from millrace.cli import main; main([{command!r}])")
     assert ran.returncode == 2
     for part in (f"`millrace {command}`", "'cloud'", "databricks", remedy, "MILLRACE_ENVIRONMENT=local"):
         assert part in ran.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_what_does_not_answer_is_told_by_the_status_and_is_no_crash(tmp_path: Path) -> None:
+    program = """import datetime, json; from millrace.cli.status import current_status
+print(json.dumps(current_status(patience=datetime.timedelta(seconds=5))))"""
+    ran = run(tmp_path, program)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert (found["platform"], found["processes"], found["streams"], found["jobs"]) == ("databricks", [], [], [])
+    assert "Kafka at nowhere.invalid:9092 does not answer" in found["problem"]
+    assert "environment 'cloud': databricks cannot be asked what runs: " in found["problem"]
