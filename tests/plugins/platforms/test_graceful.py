@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -66,6 +67,16 @@ def test_nothing_is_asked_or_awaited(notes: FolderNotes, job: RunningJob, grace:
 
     stop_gracefully(notes, job, never, grace)
     assert not notes.folder.exists()
+
+
+def test_a_lake_that_is_down_keeps_nobody_from_cancelling(databricks: DatabricksPlatform, notes: FolderNotes) -> None:
+    notes.is_down = True
+    platform = dataclasses.replace(databricks, notes=lambda: notes)
+    running = platform.submit(SparkJob("query", ("archive", "import time; time.sleep(600)"), "run.1"))
+    started = time.monotonic()
+    platform.cancel(running.id, timedelta(minutes=10))
+    assert platform.state(running.id).state is JobState.CANCELLED
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize(("listens", "state"), [(True, JobState.SUCCEEDED), (False, JobState.CANCELLED)])
