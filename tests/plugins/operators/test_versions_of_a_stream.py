@@ -18,7 +18,7 @@ from jobs.version import fingerprint
 from millrace.builders.stream_jobs import served_speed_job, speed_job
 from millrace.lake.serving import begin_serving, current_serving, rollback, switch
 from millrace.operators.candidate_stream import CandidateStreamOperator
-from millrace.platforms.protocol import JobState, RunningJob
+from millrace.platforms.protocol import JobState, JobStatus, RunningJob
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from tests.plugins.lake.raw_rows import local_environment
@@ -44,6 +44,11 @@ class Obedient(FakePlatform):
             self.end(running.id, 0)
             return None
         return running
+
+    def state(self, job_id: str) -> JobStatus:
+        for running in self._jobs.values():
+            self.find(running.name)
+        return super().state(job_id)
 
 
 class Candidate(CandidateStreamOperator, Operator):
