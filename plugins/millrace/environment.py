@@ -25,13 +25,16 @@ from millrace.storage_account import StorageAccount
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
-__all__ = ["Environment", "StorageAccount", "load_environment"]
+__all__ = ["Environment", "StorageAccount", "Told", "environment_file", "load_environment"]
 
 _FOLDER = PROJECT_ROOT / "infra" / "environments"
 _PLATFORMS = ("local", "hdinsight", "databricks")
 _LOCAL_LAKE = ("container", "path")
 _AZURE_LAKE = ("account", *_LOCAL_LAKE, "key_connection", "blob_endpoint")
 _AZURE_KAFKA = ("bootstrap", "connection")
+
+Told = Mapping[str, Mapping[str, str]]
+"""Values of an environment's file, by table and field."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +90,30 @@ class Environment:
         return jar_files("spark")
 
 
-def load_environment(name: str | None = None, *, home: Home | None = None, folder: Path = _FOLDER) -> Environment:
+def load_environment(
+    name: str | None = None, *, told: Told | None = None, home: Home | None = None, folder: Path = _FOLDER
+) -> Environment:
     """The environment `name`, by default the one in MILLRACE_ENVIRONMENT, else "local".
 
-    Raises MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are
-    read when they are needed, not here.
+    `told` is what a deployment has told, by table and field of the file, for fields that the file leaves empty. Raises
+    MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are read
+    when they are needed, not here.
     """
     name = name or os.environ.get("MILLRACE_ENVIRONMENT") or "local"
-    path = folder / f"{name}.toml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise MillraceError(f"environment {name!r}: {path} does not exist; the environments are: {known}")
-    file = read_file(path)
+    file = environment_file(name, folder).filled(told or {})
     platform = file.values.get("platform")
     if platform not in _PLATFORMS:
         raise file.error("platform", platform, f"use one of: {', '.join(_PLATFORMS)}")
     return _local(name, file, home or Home.current()) if platform == "local" else _azure(name, file)
+
+
+def environment_file(name: str, folder: Path = _FOLDER) -> Table:
+    """The file of the environment `name`, as it stands. Raises MillraceError where there is none."""
+    path = folder / f"{name}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise MillraceError(f"environment {name!r}: {path} does not exist; the environments are: {known}")
+    return read_file(path)
 
 
 def _local(name: str, file: Table, home: Home) -> Environment:

@@ -12,7 +12,8 @@ from millrace.operators.approval import Approval
 from millrace.operators.azure_delete import DeleteEnvironmentOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
-from millrace.tasks.azure import advertise, are_connected, declare
+from millrace.operators.check_brokers import CheckBrokersOperator
+from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, tell
 
 __all__ = [
     "DELETED",
@@ -34,6 +35,7 @@ _SECTION = "Azure"
 _PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
 _WHAT = "{{ params.layout }}, {{ params.size }}, in {{ params.region }}"
 _PEERED_WITHIN = timedelta(minutes=30)
+_ENVIRONMENT = "{{ params.environment or params.layout }}"
 
 
 def platform_params() -> dict[str, Param]:
@@ -67,6 +69,9 @@ def template_params() -> dict[str, Param]:
             nothing, type="array", items={"type": "string"}, title="Clients", section=_SECTION,
             description="Address ranges (CIDR) from which vault, storage and gateways may be reached.",
         ),
+        "environment": _text(
+            "Environment file", "One of infra/environments, by its name; by default that of the layout's name."
+        ),
         "parameters": Param(
             {}, type="object", title="Parameters", section=_SECTION,
             description="Any other parameter of infra/arm/main.json, by name. No secrets.",
@@ -82,7 +87,7 @@ def _text(title: str, description: str) -> Param:
 
 @task_group(group_id="azure")
 def provision() -> None:
-    """Declared, shown, approved, deployed, and connected."""
+    """Declared, shown, approved, deployed, connected, with its topics, and proven to be reached by Spark."""
 
     @task(retries=0)
     def declared() -> dict[str, Any]:
@@ -113,6 +118,21 @@ def provision() -> None:
         with as_airflow_errors():
             return advertise(outputs["kafkaGateway"], CLUSTERS_CONN_ID)
 
+    @task(retries=3, retry_delay=timedelta(seconds=30), trigger_rule="none_failed_min_one_success")
+    def endpoints(outputs: Any) -> dict[str, dict[str, str]]:
+        context: Any = get_current_context()
+        params = context["params"]
+        with as_airflow_errors():
+            name = params["environment"] or params["layout"]
+            return tell(outputs, name, CLUSTERS_CONN_ID, by_address=params["layout"] == "databricks")
+
+    @task(retries=1, retry_delay=timedelta(seconds=30))
+    def topics(outputs: Any, told: Any) -> dict[str, str]:
+        context: Any = get_current_context()
+        params = context["params"]
+        with as_airflow_errors():
+            return _topics(outputs, told, params["environment"] or params["layout"])
+
     parameters = declared()
     told: dict[str, Any] = {
         "stem": "millrace-{{ params.prefix }}-{{ params.size }}",
@@ -126,7 +146,24 @@ def provision() -> None:
     approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy
-    peered(deploy.output) >> advertised(deploy.output)
+    told_endpoints = endpoints(deploy.output)
+    peered(deploy.output) >> advertised(deploy.output) >> told_endpoints
+    reached = CheckBrokersOperator(task_id="reached", environment=_ENVIRONMENT, told=told_endpoints)
+    topics(deploy.output, told_endpoints) >> reached
+
+
+def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:
+    """On a Kafka cluster they are made here; on Event Hubs the deployment has made them, whose login may not."""
+    from jobs.topics import TOPICS
+    from millrace.azure.environments import Environments
+    from millrace.azure.hook import ResourceManagerHook
+    from millrace.supervision.connection import environment_for_task
+    from millrace.tasks.topics import make_topics
+
+    if "eventHubs" in outputs:
+        hook = ResourceManagerHook(CONN_ID)
+        return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
+    return make_topics(environment_for_task(environment, told), TOPICS.values())
 
 
 def delete() -> DeleteEnvironmentOperator:
