@@ -10,15 +10,19 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from millrace.operators.approval import Approval
 from millrace.operators.azure_delete import DeleteEnvironmentOperator
+from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
 from millrace.operators.check_brokers import CheckBrokersOperator
-from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, tell
+from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, stop_streams, tell
 
 __all__ = [
     "DELETED",
     "PROVISIONED",
+    "STOPPED",
+    "clusters_param",
     "delete",
+    "delete_clusters",
     "platform_params",
     "provision",
     "template_params",
@@ -28,8 +32,8 @@ CONN_ID = "azure_default"
 CLUSTERS_CONN_ID = "azure_clusters"
 """The connection whose password the clusters' gateways get."""
 
-PROVISIONED, DELETED = "azure.declared", "delete_environment"
-"""The tasks with which the Azure part of each DAG begins."""
+PROVISIONED, DELETED, STOPPED = "azure.declared", "delete_environment", "stop_streams"
+"""The tasks with which the Azure part of each DAG begins, and of `teardown` the part that deletes clusters alone."""
 
 _SECTION = "Azure"
 _PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
@@ -164,6 +168,38 @@ def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:
         hook = ResourceManagerHook(CONN_ID)
         return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
     return make_topics(environment_for_task(environment, told), TOPICS.values())
+
+
+def delete_clusters() -> Any:
+    """Stops the streams, then deletes the clusters that the form says, and keeps the data; the first of the tasks."""
+
+    @task(task_id=STOPPED, retries=0)
+    def stop() -> list[str]:
+        ti: Any = get_current_context()["ti"]
+        with as_airflow_errors():
+            return stop_streams(lambda dag_id: ti.get_dr_count(dag_id, states=["running"]))
+
+    delete = DeleteClustersOperator(
+        task_id="delete_clusters",
+        environment="{{ params.size }}",
+        kinds="{{ params.clusters }}",
+        confirmation="{{ params.confirmation }}",
+        azure_conn_id=CONN_ID,
+    )
+    stopped = stop()
+    stopped >> delete
+    return stopped
+
+
+def clusters_param() -> dict[str, Param]:
+    """The field that says which clusters are deleted while the data stays."""
+    return {
+        "clusters": Param(
+            "none", type="string", enum=["none", "spark", "all"], title="Clusters", section=_SECTION,
+            description="Stop paying for compute and keep the data: delete the clusters that hold nothing (spark), or "
+            "Kafka's too, with the records that are not archived yet (all: needs the confirmation).",
+        )
+    }  # fmt: skip
 
 
 def delete() -> DeleteEnvironmentOperator:

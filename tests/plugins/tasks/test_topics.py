@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import ConfigResource, ConfigSource
 
 from jobs.errors import MillraceError
 from jobs.topic import Topic
@@ -56,12 +56,9 @@ def topic(**changed: object) -> Topic:
 
 def settings(bootstrap: str, name: str) -> dict[str, str]:
     """Those that were given to the topic, as Kafka has them."""
-    (found,) = (
-        AdminClient({"bootstrap.servers": bootstrap})
-        .describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)])
-        .values()
-    )
-    return {entry.name: entry.value for entry in found.result(15).values() if not entry.is_default}
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    (found,) = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values()
+    return {entry.name: entry.value for entry in found.result(15).values() if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
 
 
 def test_topics_have_the_declared_partitions_and_retention_and_as_many_copies_as_brokers_allow(
