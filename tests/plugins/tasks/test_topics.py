@@ -58,7 +58,8 @@ def settings(bootstrap: str, name: str) -> dict[str, str]:
     """Those that were given to the topic, as Kafka has them."""
     client = AdminClient({"bootstrap.servers": bootstrap})
     (found,) = client.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values()
-    return {entry.name: entry.value for entry in found.result(15).values() if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+    own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    return {entry.name: entry.value for entry in found.result(15).values() if entry.source == own}
 
 
 def test_topics_have_the_declared_partitions_and_retention_and_as_many_copies_as_brokers_allow(
