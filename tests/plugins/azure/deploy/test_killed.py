@@ -1,4 +1,4 @@
-"""SIGKILL of the process that deploys, at each request that it makes: the next try finishes, and makes nothing twice."""
+"""SIGKILL of the process that deploys, at each of its requests: the next try finishes, and makes nothing twice."""
 
 from __future__ import annotations
 
