@@ -1,4 +1,4 @@
-"""What Spark says of brokers that it does not reach. With real brokers: tests/plugins/operators/test_check_brokers.py."""
+"""What Spark says of brokers that it does not reach. Real brokers: tests/plugins/operators/test_check_brokers.py."""
 
 from __future__ import annotations
 
