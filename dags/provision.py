@@ -24,10 +24,10 @@ from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
 
-from millrace.builders import azure
+from millrace.builders import azure, azure_form
 from millrace.tasks import local_stack
 
-PARAMS = azure.platform_params() | azure.template_params()
+PARAMS = azure_form.platform_params() | azure_form.template_params()
 
 with DAG(
     "provision", schedule=None, max_active_runs=1, tags=["millrace", "local", "azure"], params=PARAMS, doc_md=__doc__

@@ -13,13 +13,13 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from millrace.builders import azure
+from millrace.builders import azure, azure_form
 from millrace.operators.azure_delete import CONFIRMATION
 from millrace.tasks import local_stack
 
 PARAMS = (
-    azure.platform_params()
-    | azure.clusters_param()
+    azure_form.platform_params()
+    | azure_form.clusters_param()
     | {
         "delete_data": Param(False, type="boolean", title="Delete data", description="All events and the whole lake."),
         "confirmation": Param("", type="string", title="Confirmation", description=f"Write: {CONFIRMATION}"),
