@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -53,16 +54,22 @@ def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch:
 def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
     """The states of one run of the DAG."""
     gateway = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW_CONN_AZURE_GATEWAY": json.dumps(gateway),
-        "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
-    }
+    (folder / "airflow" / "dags").mkdir(parents=True)
+    file = shutil.copy(Path(__file__).with_name("nightly_dag.py"), folder / "airflow" / "dags")
+    night = {"NIGHT_ENVIRONMENT": name, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
+    environment = (
+        os.environ
+        | night
+        | {
+            "AIRFLOW_HOME": str(folder / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_AZURE_GATEWAY": json.dumps(gateway),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
+        }
+    )
     common: dict[str, Any] = {"env": environment, "cwd": PROJECT_ROOT, "text": True, "capture_output": True}
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, **common)
-    module = "tests.plugins.azure.nightly.run_batch_dag"
-    done = subprocess.run([sys.executable, "-m", module, name, ending, intervals], check=False, **common)
+    done = subprocess.run([sys.executable, str(file)], check=False, **common)
     told = [line for line in done.stdout.splitlines() if line.startswith("@")]
     assert told, (done.stdout + done.stderr)[-5000:]
     return dict(json.loads(told[-1][1:]))
