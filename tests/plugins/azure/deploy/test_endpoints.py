@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.errors import MillraceError
 from jobs.topics import TOPICS
@@ -16,6 +17,7 @@ from millrace.azure.endpoints import bootstrap_of, differing, kafka_protocol, to
 from millrace.azure.environments import Environments
 from millrace.azure.hook import ResourceManagerHook
 from millrace.environment import environment_file, load_environment
+from millrace.operators.check_brokers import CheckBrokersOperator
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from millrace.tasks.azure import check_event_hubs, declare
 from tests.azure_control_plane.cloud import Azure
@@ -55,6 +57,14 @@ def test_what_the_file_says_wins_and_the_difference_is_told(tmp_path: Path) -> N
     assert (environment.storage.account_name, environment.kafka_bootstrap) == ("mine", BROKERS)
     (line,) = differing(environment_file("own", tmp_path), told)
     assert "lake.account is 'mine', the deployment's is 'made'" in line
+
+
+def test_where_the_file_is_incomplete_the_check_says_what_to_write() -> None:
+    told = {"lake": {"account": "made"}, "databricks": {"host": "https://adb-1.2.azuredatabricks.net"}}
+    told["kafka"] = {"bootstrap": BROKERS}
+    check = CheckBrokersOperator(task_id="reached", environment="databricks", told=told)
+    with pytest.raises(AirflowFailException, match=r"databricks\.code is ''; .* is not proven: complete the file"):
+        check.execute({})
 
 
 @pytest.mark.parametrize(
