@@ -12,16 +12,22 @@ becomes that of the clusters' gateways.
 4. **peered** waits until peered networks read `Connected` on both sides.
 5. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses; each that does not yet
    is restarted, one after the other. It returns them as `<address>:<port>`.
+6. **endpoints** tells what the environment's file (infra/environments) says of this deployment. What the file leaves
+   empty is taken from here by the next two.
+7. **topics** makes the declared topics on the Kafka cluster, from where Airflow's worker runs; Event Hubs has them from
+   the deployment.
+8. **reached** runs a small Spark job, which fails unless its driver and its executors reach every broker by the name
+   that it advertises.
 """
 
 from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
 
-from millrace.builders import azure
+from millrace.builders import azure, azure_form
 from millrace.tasks import local_stack
 
-PARAMS = azure.platform_params() | azure.template_params()
+PARAMS = azure_form.platform_params() | azure_form.template_params()
 
 with DAG(
     "provision", schedule=None, max_active_runs=1, tags=["millrace", "local", "azure"], params=PARAMS, doc_md=__doc__

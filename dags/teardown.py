@@ -3,8 +3,9 @@
 `local`: stops the streams, then Kafka and Azurite. The data stays, unless you set `delete_data` and write
 `delete everything` into `confirmation`.
 
-`azure`: deletes the resource groups that bear the environment's tag, and all in them: clusters, lake, secrets. It needs
-`delete_data` and the confirmation.
+`azure`: with `clusters`, stops the streams and deletes HDInsight's clusters, which cost as long as they exist; the lake
+stays, and the DAG `provision` makes them again. With `delete_data` and the confirmation, deletes the resource groups
+that bear the environment's tag, and all in them: clusters, lake, secrets.
 """
 
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 from airflow.sdk import DAG, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from millrace.builders import azure
+from millrace.builders import azure, azure_form
 from millrace.operators.azure_delete import CONFIRMATION
 from millrace.tasks import local_stack
 
-PARAMS = azure.platform_params() | {
-    "delete_data": Param(False, type="boolean", title="Delete data", description="All events and the whole lake."),
-    "confirmation": Param("", type="string", title="Confirmation", description=f"Write: {CONFIRMATION}"),
-}
+PARAMS = (
+    azure_form.platform_params()
+    | azure_form.clusters_param()
+    | {
+        "delete_data": Param(False, type="boolean", title="Delete data", description="All events and the whole lake."),
+        "confirmation": Param("", type="string", title="Confirmation", description=f"Write: {CONFIRMATION}"),
+    }
+)
 
 with DAG(
     "teardown", schedule=None, max_active_runs=1, tags=["millrace", "local", "azure"], params=PARAMS, doc_md=__doc__
@@ -28,7 +33,9 @@ with DAG(
     @task.branch
     def platform() -> str:
         params: Any = get_current_context()["params"]
-        return azure.DELETED if params["platform"] == "azure" else "check"
+        if params["platform"] != "azure":
+            return "check"
+        return azure.STOPPED if params["clusters"] != "none" and not params["delete_data"] else azure.DELETED
 
     @task
     def check() -> None:
@@ -51,5 +58,5 @@ with DAG(
     stack = task(task_id="stack")(local_stack.stop_stack)()
     data = task(task_id="data")(local_stack.delete_data)()
     checked = check()
-    platform() >> [checked, azure.delete()]
+    platform() >> [checked, azure.delete(), azure.delete_clusters()]
     checked >> streams() >> stack >> is_deletion() >> data

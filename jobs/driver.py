@@ -1,4 +1,4 @@
-"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess|redecode …`.
+"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess|redecode|brokers …`.
 
 Exit codes: 0 finished, or stopped on request; 1 failed; 2 wrong arguments or declaration; 3 another driver runs the
 query; 4 Kafka has lost what the query was to read, and nobody has accepted that.
@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional
 from pyspark.sql import SparkSession
 
 from jobs.archive import start_archive
+from jobs.broker_check import BROKER_CHECK, check_brokers
 from jobs.declaration import declaration_text
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
@@ -144,6 +145,13 @@ def _note_declaration(files: LakeFiles, lake: Lake, pipeline: Pipeline, version:
         files.replace(lake.declaration(version), declaration_text(pipeline))
 
 
+def run_brokers(options: argparse.Namespace) -> None:
+    spark = start_session(BROKER_CHECK)
+    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
+    LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
+    print(f"millrace: {report}", flush=True)
+
+
 def _check_version(pipeline: Pipeline, version: str) -> None:
     """Raises UsageError where this code is not the version that the rows would be marked with."""
     found = fingerprint(pipeline)
@@ -159,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     jobs = parser.add_subparsers(dest="job", required=True)
     archive = jobs.add_parser("archive", help="archive a topic")
     again = jobs.add_parser("redecode", help="decode a topic's dead letters again")
+    brokers = jobs.add_parser("brokers", help="prove that Kafka's brokers are reached by their advertised names")
     for job in (archive, again):
         job.add_argument("--topic", required=True)
     speed = jobs.add_parser("speed", help="run a pipeline's speed layer")
@@ -171,12 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         job.add_argument("--owner", required=True, help="who runs this driver: unique per submission")
         job.add_argument("--trigger-s", type=float, default=trigger_s, help="seconds from micro-batch to micro-batch")
     batch.add_argument("--interval", required=True, help="the interval's start, such as 20261120T000000Z")
-    for job in (batch, again):
+    brokers.add_argument("--brokers", required=True, help="all of them as they advertise themselves, host:port[,…]")
+    for job in (batch, again, brokers):
         job.add_argument("--run", dest="run_id", required=True, help="unique name of this run")
     batch.add_argument("--coverage", required=True, help="JSON: the offset below which it is complete, by partition")
     batch.add_argument("--raw-version", type=int, required=True, help="the raw archive's version to read")
     runs = ((archive, run_archive), (speed, run_speed), (batch, run_reprocess), (again, run_redecode))
-    for job, run in runs:
+    for job, run in (*runs, (brokers, run_brokers)):
         job.add_argument("--lake", required=True, help="URI of the lake's root")
         job.set_defaults(run=run)
     return parser

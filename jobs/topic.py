@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Tuple
+from typing import Optional, Tuple
 
 from jobs.errors import DeclarationError
 
@@ -59,6 +59,9 @@ class Topic:
     `allowed_lateness` is how long after an interval's end its records may still arrive: from then on, what Kafka holds
     is all of the interval, and a run that read it all may be published as complete. Zero: nothing comes late. It
     decides when an interval is certified, not what its answers are. What arrives later still is pending late.
+
+    `retention` is how long Kafka keeps a record at least, by its Kafka timestamp: by then the archive must have it.
+    None: for ever. It is set where the DAG `provision` makes the topic on Azure; the local broker keeps everything.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Topic:
     max_age: timedelta = timedelta(days=400)
     max_value_bytes: int = 512 * 1024
     allowed_lateness: timedelta = timedelta(hours=1)
+    retention: Optional[timedelta] = timedelta(days=7)
 
     def __post_init__(self) -> None:
         thing = f"topic {self.name!r}"
@@ -96,6 +100,10 @@ class Topic:
             value = getattr(self, field)
             if value <= timedelta(0) or value % timedelta(seconds=1):
                 raise DeclarationError(thing, field, str(value), "is not a positive number of seconds", "change it")
+        kept = self.retention
+        if kept is not None and (kept <= timedelta(0) or kept % timedelta(seconds=1)):
+            rule = "is not a positive number of seconds"
+            raise DeclarationError(thing, "retention", str(kept), rule, "use whole seconds, or None to keep all")
         lateness = self.allowed_lateness
         if lateness < timedelta(0) or lateness % timedelta(seconds=1):
             rule = "is negative or no whole number of seconds"

@@ -25,13 +25,17 @@ from millrace.storage_account import StorageAccount
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
-__all__ = ["Environment", "StorageAccount", "load_environment"]
+__all__ = ["Environment", "StorageAccount", "Told", "batch_environment", "environment_file", "load_environment"]
 
 _FOLDER = Path(os.environ.get("MILLRACE_ENVIRONMENTS") or PROJECT_ROOT / "infra" / "environments")
 _PLATFORMS = ("local", "hdinsight", "databricks")
 _LOCAL_LAKE = ("container", "path")
 _AZURE_LAKE = ("account", *_LOCAL_LAKE, "key_connection", "blob_endpoint")
+_BATCH = ".batch"
 _AZURE_KAFKA = ("bootstrap", "connection")
+
+Told = Mapping[str, Mapping[str, str]]
+"""Values of an environment's file, by table and field."""
 
 
 @dataclass(frozen=True)
@@ -87,22 +91,48 @@ class Environment:
         return jar_files("spark")
 
 
-def load_environment(name: str | None = None, *, home: Home | None = None, folder: Path = _FOLDER) -> Environment:
+def load_environment(
+    name: str | None = None, *, told: Told | None = None, home: Home | None = None, folder: Path = _FOLDER
+) -> Environment:
     """The environment `name`, by default the one in MILLRACE_ENVIRONMENT, else "local".
 
-    Raises MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are
-    read when they are needed, not here.
+    A name from `batch_environment` is the same environment on the cluster that is made for batch runs.
+
+    `told` is what a deployment has told, by table and field of the file, for fields that the file leaves empty. Raises
+    MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are read
+    when they are needed, not here.
     """
-    name = name or os.environ.get("MILLRACE_ENVIRONMENT") or "local"
-    path = folder / f"{name}.toml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
-        raise MillraceError(f"environment {name!r}: {path} does not exist; the environments are: {known}")
-    file = read_file(path)
+    name = name or _default()
+    file = environment_file(name.removesuffix(_BATCH), folder).filled(told or {})
     platform = file.values.get("platform")
     if platform not in _PLATFORMS:
         raise file.error("platform", platform, f"use one of: {', '.join(_PLATFORMS)}")
     return _local(name, file, home or Home.current()) if platform == "local" else _azure(name, file)
+
+
+def batch_environment(name: str | None = None, *, folder: Path = _FOLDER) -> str | None:
+    """The name under which the environment's batch runs have a cluster that is made for them, and deleted after them;
+    None where its file names none, in its table `[hdinsight.batch]`. It reads that file alone: DAGs are parsed by it.
+    """
+    name = name or _default()
+    try:
+        file = environment_file(name, folder)
+    except MillraceError:  # told by the first task that needs the environment
+        return None
+    return name + _BATCH if file.table("hdinsight").table("batch").values.get("cluster") else None
+
+
+def _default() -> str:
+    return os.environ.get("MILLRACE_ENVIRONMENT") or "local"
+
+
+def environment_file(name: str, folder: Path = _FOLDER) -> Table:
+    """The file of the environment `name`, as it stands. Raises MillraceError where there is none."""
+    path = folder / f"{name}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml")))
+        raise MillraceError(f"environment {name!r}: {path} does not exist; the environments are: {known}")
+    return read_file(path)
 
 
 def _local(name: str, file: Table, home: Home) -> Environment:
@@ -142,8 +172,16 @@ def _azure(name: str, file: Table) -> Environment:
         lake=storage.uri(storage.container, lake.text("path", "the lake's folder in its container")),
         storage=storage,
         kafka_connection=kafka.optional_text("connection"),
-        platform_table=file.table(platform),
+        platform_table=_for_batch(file.table(platform)) if name.endswith(_BATCH) else file.table(platform),
     )
+
+
+def _for_batch(table: Table) -> Table:
+    """Jobs go to the cluster for batch runs, whose files lie in a container of its own."""
+    batch = table.table("batch")
+    cluster = batch.text("cluster", "the name of the cluster for batch runs, the deployment's output batchCluster")
+    own = {"cluster": cluster, "container": batch.optional_text("container") or "batch"}
+    return Table(table.path, table.name, {**table.values, **own})
 
 
 def _kafka(file: Table) -> tuple[Table, dict[str, str]]:

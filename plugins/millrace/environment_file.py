@@ -56,6 +56,14 @@ class Table:
         if unknown := sorted(set(self.values) - set(known)):
             raise self.error(unknown[0], self.values[unknown[0]], f"that is no setting; use one of: {', '.join(known)}")
 
+    def filled(self, told: Mapping[str, Mapping[str, str]]) -> Table:
+        """With what is `told`, by table and field, where this file leaves a field out or empty."""
+        tables = {}
+        for name, fields in told.items():
+            values = self.table(name).values
+            tables[name] = {**values, **{field: value for field, value in fields.items() if not values.get(field)}}
+        return Table(self.path, self.name, {**self.values, **tables})
+
     def error(self, field: str, value: object, remedy: str) -> MillraceError:
         """The error for a field of this table."""
         return MillraceError(f"{self.path}: {self._full(field)} is {value!r}; {remedy}")

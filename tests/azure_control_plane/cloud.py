@@ -72,6 +72,13 @@ class Azure:
     def management(self, request: Request) -> Answer:
         """The answer of management.azure.com. What is planned to go wrong is no answer of ours: it is not recorded
         unless it is one that Azure could give."""
+        if lost := self.faults.wait(request, done=False):
+            return lost
+        answer = self._answered(request)
+        self.faults.wait(request, done=True)
+        return answer
+
+    def _answered(self, request: Request) -> Answer:
         with self._lock:
             planned = self.faults.instead(request, done=False)
             answer = planned or self.login.refused(request) or self.manager(request)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from millrace.azure.arm import Resource
 from tests.azure_control_plane.exchange import Answer, Request, refusal
 
-__all__ = ["CLOSED", "Faults"]
+__all__ = ["CLOSED", "Faults", "Stall"]
 
 CLOSED = Answer(0)
 """The connection is closed, with nothing answered."""
@@ -25,6 +27,20 @@ class _Planned:
 
 
 @dataclass
+class Stall:
+    """A request that is kept waiting: `arrived` once it is there (with `done`: and was done), until `over`.
+
+    One that was not done by then is lost, as a request is whose sender dies while it is on its way.
+    """
+
+    method: str
+    path: re.Pattern[str]
+    done: bool
+    arrived: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
 class Faults:
     """Everything planned here happens as often as it was planned; `happened` counts what did."""
 
@@ -32,11 +48,33 @@ class Faults:
     happened: int = 0
     _planned: list[_Planned] = field(default_factory=list)
     _failing: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    _stalls: list[Stall] = field(default_factory=list)
 
     def answer(self, method: str, path: str, *answers: Answer, done: bool = False) -> None:
         """The next requests whose path matches are answered so, one after the other; with `done`, only once what they
         ask has been done."""
         self._planned.extend(_Planned(method, re.compile(path, re.IGNORECASE), one, done) for one in answers)
+
+    @contextmanager
+    def stall(self, method: str, path: str, *, done: bool) -> Iterator[Stall]:
+        """The next request whose path matches waits until the end of the block."""
+        stall = Stall(method, re.compile(path, re.IGNORECASE), done)
+        self._stalls.append(stall)
+        try:
+            yield stall
+        finally:
+            stall.over.set()
+
+    def wait(self, request: Request, *, done: bool) -> Answer | None:
+        """Wait where this request is stalled; the answer of one that is lost."""
+        for stall in self._stalls:
+            if stall.done == done and stall.method == request.method and stall.path.search(request.path):
+                self._stalls.remove(stall)
+                self.happened += 1
+                stall.arrived.set()
+                stall.over.wait()
+                return None if done else CLOSED
+        return None
 
     def throttle(self, method: str, path: str, times: int) -> None:
         """Too many requests: come back after a second."""

@@ -29,7 +29,7 @@ _LOOKS = 2  # at the result of a long-running operation, until it is there
 @dataclass
 class _Operation:
     of: Request
-    end: Callable[[], Answer]
+    end: Callable[[], Answer | None]
     looks: int = _LOOKS
     ended: Answer | None = None
 
@@ -79,6 +79,8 @@ class ResourceManager:
             ("GET", f"{base}/resourcegroups", self._groups),
             ("GET", f"{base}/resources", self._list),
             ("GET", f"({base}/resourcegroups/[^/]+)/resources", self._list),
+            ("GET", f"{base}/providers/Microsoft.HDInsight/clusters", self._clusters),
+            ("PUT", f"({base}/resourcegroups/.+/clusters/[^/]+)", self._create_cluster),
             ("POST", f"({base}/resourcegroups/.+/clusters/[^/]+)/roles/workernode/resize", self._resize),
             ("GET", f"({base}/resourcegroups/.+)", self._read),
             ("DELETE", f"({base}/resourcegroups/.+)", self._delete),
@@ -186,8 +188,9 @@ class ResourceManager:
         if stored is None:
             return _not_found(request, identifier)
         stored.looks += 1
-        self._go_on_resizing(identifier)
-        return Answer(200, self.resources.described(stored))
+        self._go_on_with(identifier)
+        stored = self.resources.find(identifier)
+        return Answer(200, self.resources.described(stored)) if stored else _not_found(request, identifier)
 
     def _delete(self, request: Request, identifier: str) -> Answer:
         stored = self.resources.find(identifier)
@@ -200,6 +203,32 @@ class ResourceManager:
             return Answer(200)
 
         return self._long(request, end)
+
+    def _clusters(self, _: Request) -> Answer:
+        self._go_on_deleting()
+        every = [stored for stored in self.resources.others() if stored.resource.type == _CLUSTER]
+        return Answer(200, {"value": [self.resources.described(stored) for stored in every]})
+
+    def _create_cluster(self, request: Request, identifier: str) -> Answer:
+        """Beside any deployment: it takes its time, and says in itself how it went."""
+        name = identifier.rpartition("/")[2]
+        if self.resources.find(identifier):
+            return Answer(409, {"code": "ConflictingOperation", "message": f"cluster {name} exists"})
+        resource = Resource(identifier, _CLUSTER, name, request.query["api-version"], request.body, ())
+        self.created.append(resource)
+        self.resources.put(resource, "InProgress")
+
+        def end() -> Answer | None:
+            disturbed = self.faults.of(resource)
+            if disturbed == "Running":
+                return None
+            self.resources.put(resource, "Failed" if disturbed else "Succeeded")
+            stored = self.resources.known[resource.id.lower()]
+            stored.error = disturbed if isinstance(disturbed, Mapping) else None
+            return Answer(200, self.resources.described(stored))
+
+        self._long(request, end)
+        return Answer(200, self.resources.described(self.resources.known[resource.id.lower()]))
 
     def _resize(self, request: Request, identifier: str) -> Answer:
         stored = self.resources.find(identifier)
@@ -238,9 +267,10 @@ class ResourceManager:
 
         return self._long(request, end)
 
-    def _go_on_resizing(self, identifier: str) -> None:
+    def _go_on_with(self, identifier: str) -> None:
+        """What is done to a resource itself, and to a cluster's workers."""
         for operation in self._operations.values():
-            if operation.of.path.lower().startswith(f"{identifier.lower()}/roles/"):
+            if operation.of.path.lower().partition("/roles/")[0] == identifier.lower():
                 operation.look()
 
     def _go_on_deleting(self) -> None:
@@ -248,7 +278,7 @@ class ResourceManager:
             if operation.of.method == "DELETE" or operation.of.path.endswith("/purge"):
                 operation.look()
 
-    def _long(self, request: Request, end: Callable[[], Answer]) -> Answer:
+    def _long(self, request: Request, end: Callable[[], Answer | None]) -> Answer:
         token = secrets.token_hex(12)
         self._operations[token] = _Operation(request, end)
         return Answer(202, None, self._where(token))

@@ -16,16 +16,18 @@ GROUP = "Microsoft.Resources/resourceGroups"
 _PENDING = re.compile(r"<([^<> ]+) of ([^<>]+)>")
 _PEERING = "Microsoft.Network/virtualNetworks/virtualNetworkPeerings"
 _CLUSTER = "Microsoft.HDInsight/clusters"
+_EVENT_HUB = "Microsoft.EventHub/namespaces/eventhubs"
 _VAULT = "Microsoft.KeyVault/vaults"
 
 
 @dataclass
 class Stored:
-    """A resource; `looks` counts how often it was asked for."""
+    """A resource; `looks` counts how often it was asked for, `error` says why a cluster's creation failed."""
 
     resource: Resource
     state: str = "Succeeded"
     looks: int = 0
+    error: Mapping[str, Any] | None = None
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -82,6 +84,10 @@ class Resources:
         properties = {**resource.body.get("properties", {}), "provisioningState": stored.state}
         if resource.type == _CLUSTER:
             properties = _cluster(resource, properties)
+            if stored.error:
+                properties["errors"] = [{"code": stored.error["code"], "message": stored.error["message"]}]
+        if resource.type == _EVENT_HUB:
+            properties = {**resource.body["properties"], "status": "Active"}
         if resource.type == _PEERING:
             properties["peeringState"] = self._peering_state(stored)
         return {"id": resource.id, "name": name, "type": resource.type, **body, "properties": properties}

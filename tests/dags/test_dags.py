@@ -116,7 +116,9 @@ def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> No
     assert (params["confirm"]["default"], params["reason"]["default"]) == (False, "")
 
 
-AZURE = ["declared", "preview", "is_real", "approve", "deploy", "peered", "advertised"]
+AZURE = [
+    *("declared", "preview", "is_real", "approve", "deploy", "peered", "advertised", "endpoints", "topics", "reached"),
+]
 
 
 def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: dict[str, Any]) -> None:
@@ -129,10 +131,12 @@ def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: 
     assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)
 
 
-def test_teardown_on_azure_is_one_task_beside_those_of_the_local_platform(dags: dict[str, Any]) -> None:
+def test_teardown_on_azure_deletes_everything_or_the_clusters_alone(dags: dict[str, Any]) -> None:
     dag = dags["teardown"]
-    assert dag["tasks"]["platform"] == ["check", "delete_environment"]
+    assert dag["tasks"]["platform"] == ["check", "delete_environment", "stop_streams"]
     assert dag["tasks"]["delete_environment"] == []
+    assert dag["tasks"]["stop_streams"] == ["delete_clusters"]
+    assert dag["params"]["clusters"]["default"] == "none"
 
 
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:

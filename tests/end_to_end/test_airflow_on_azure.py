@@ -13,15 +13,19 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
+from jobs.topics import stock_ticks
 from millrace.azure.arm import TEMPLATES
 from millrace.demo.airflow import AirflowStart
 from millrace.home import Home
 from millrace.stack.airflow_client import AirflowClient
-from millrace.stack.lifecycle import down
+from millrace.stack.kafka import bootstrap
+from millrace.stack.lifecycle import down, up
 from tests.azure_control_plane.cloud import Azure, azure_cloud
 from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.judgement import mistakes
+from tests.end_to_end.databricks_environment import databricks_environment
 from tests.end_to_end.streams import await_true
 from tests.infra.ambari import Ambari
 from tests.infra.openapi import Judge
@@ -50,7 +54,7 @@ class Airflow:
     """Airflow's DAGs as a person uses them."""
 
     client: AirflowClient
-    logs: Path
+    home: Home
 
     def begin(self, dag_id: str, **params: object) -> str:
         self.client.await_dag(dag_id)
@@ -109,17 +113,22 @@ class Airflow:
         return state
 
     def _scheduler_log(self) -> str:
-        return (self.logs / "airflow-scheduler.log").read_text()
+        return (self.home.logs / "airflow-scheduler.log").read_text()
 
     def _question(self, run_id: str) -> str:
         run = quote(run_id, safe="")
         return f"/dags/provision/dagRuns/{run}/taskInstances/azure.approve/-1/hitlDetails"
 
 
-def advertise_but_for_one(ambari: Ambari) -> None:
-    """As after a run that was cut off: the configuration is set, and one broker runs without it."""
+def advertise_but_for_one(ambari: Ambari, kafka: str) -> None:
+    """As after a run that was cut off: the configuration is set, and one broker runs without it.
+
+    All three are told to be where one real broker is.
+    """
     fragment = subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
-    ambari.current("kafka-broker")["listeners"] = "PLAINTEXT://0.0.0.0:9092"
+    host, _, port = kafka.partition(":")
+    ambari.addresses = [host] * 3
+    ambari.current("kafka-broker")["listeners"] = f"PLAINTEXT://0.0.0.0:{port}"
     ambari.current("kafka-env")["content"] += fragment
     ambari.started_with["wn1-kafka"] = {}
 
@@ -128,18 +137,20 @@ def advertise_but_for_one(ambari: Ambari) -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     with azure_cloud(tmp_path_factory.mktemp("azure")) as azure:
         azure.manager.pace = 6
-        advertise_but_for_one(azure.ambari)
         yield azure
 
 
 @pytest.fixture(scope="module")
 def airflow(cloud: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """Airflow alone, started where Azure's names lead to the tests' Azure, with the connections in its database."""
+    """Airflow, started where Azure's names lead to the tests' Azure, with the connections in its database; and the real
+    Kafka and Azurite that stand for the cluster and the account that Azure would have."""
     home = Home(tmp_path_factory.mktemp("airflow") / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILLRACE_HOME", str(home.root))
         start = AirflowStart(home)
         try:
+            up(home, airflow=False)
+            advertise_but_for_one(cloud.ambari, bootstrap(home))
             start.start()
             start.wait()
             client = AirflowClient.local(home)
@@ -148,22 +159,30 @@ def airflow(cloud: Azure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             client.api.post("/connections", {"connection_id": "azure_default", **azure, "extra": extra})
             clusters = {"connection_id": "azure_clusters", "conn_type": "generic", "password": cloud.clusters_password}
             client.api.post("/connections", clusters)
-            yield Airflow(client, home.logs)
+            yield Airflow(client, home)
         finally:
             down(home)
 
 
+@pytest.fixture
+def environment_file(airflow: Airflow, tmp_path: Path) -> Iterator[str]:
+    with databricks_environment(airflow.home, tmp_path) as name:
+        yield name
+
+
 def test_an_environment_is_shown_approved_provisioned_and_torn_down(
-    airflow: Airflow, cloud: Azure, azure_judge: Judge
+    airflow: Airflow, cloud: Azure, azure_judge: Judge, environment_file: str
 ) -> None:
-    run = airflow.begin("provision", **FORM, dry_run=True)
+    form = {**FORM, "environment": environment_file}
+    kafka = bootstrap(airflow.home)
+    run = airflow.begin("provision", **form, dry_run=True)
     assert airflow.end("provision", run) == "success"
     assert airflow.states("provision", run)["azure.deploy"] == "skipped"
     assert airflow.states("provision", run)["kafka"] == "skipped"
     assert "USD a month for nodes" in airflow.log("provision", run, "azure.preview")
     assert cloud.manager.created == []
 
-    run = airflow.begin("provision", **FORM)
+    run = airflow.begin("provision", **form)
     assert "Deploy to Azure: databricks, dev, in northeurope?" in airflow.question(run)["subject"]
     assert "HDInsight/clusters/kafka-mr-dev-" in airflow.question(run)["body"]
     airflow.answer(run, "Reject")
@@ -173,7 +192,7 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     cloud.faults.throttle("PUT", "/deployments/", times=1)
     cloud.faults.fail("clusters/query-", error("ServiceUnavailable", "Try again later."))
     cloud.faults.fail("clusters/query-", QUOTA)
-    run = airflow.begin("provision", **FORM)
+    run = airflow.begin("provision", **form)
     airflow.question(run)
     cloud.login.end_tokens()
     airflow.answer(run, "Approve")
@@ -193,16 +212,23 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert clusters == ["kafka-", "query-", "query-", "query-"]
     assert cloud.ambari.restarted == ["wn1-kafka"], "the broker that did not advertise its address yet"
     kept = airflow.kept(run)
-    assert "10.60.0.4:9092" in kept
+    assert f"{kafka},{kafka},{kafka}" in kept, "the brokers' addresses, for the environment's file"
     assert "databricksUrl" in kept
     for secret in (cloud.clusters_password, cloud.login.secret, *cloud.login.issued):
         assert secret not in kept
 
+    topics = AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=15).topics
+    assert len(topics[stock_ticks.name].partitions) == stock_ticks.partitions
+    assert f"broker {kafka}: reached" in airflow.log("provision", run, "azure.reached"), "by Spark, through Databricks"
+
     cloud.manager.created.clear()
-    run = airflow.begin("provision", **FORM, approve=True)
+    run = airflow.begin("provision", **form, approve=True)
     assert airflow.end("provision", run) == "success"
     assert "nothing would change" in airflow.log("provision", run, "azure.deploy")
     assert cloud.manager.created == []
+    topics_log = airflow.log("provision", run, "azure.topics")
+    assert "topic stock_ticks: existed" in topics_log
+    assert "changed" not in topics_log
 
     run = airflow.begin("teardown", **END, confirmation="yes")
     assert airflow.end("teardown", run) == "failed: delete_environment"

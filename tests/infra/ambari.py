@@ -25,6 +25,7 @@ class Ambari:
         self.desired = {"kafka-broker": "t1", "kafka-env": "t1"}
         self.state = "STARTED"
         self.started_with = {f"wn{n}-kafka": dict(self.desired) for n in range(3)}
+        self.addresses = [f"10.60.0.{4 + n}" for n in range(3)]
         self.down: set[str] = set()
         self.restarted: list[str] = []
         self.most_down = 0
@@ -77,7 +78,7 @@ class Ambari:
         is_stale = self.started_with[host] != self.desired or host in self.down
         return {
             "HostRoles": {"host_name": host, "stale_configs": is_stale},
-            "host": {"Hosts": {"ip": f"10.60.0.{4 + number}"}},
+            "host": {"Hosts": {"ip": self.addresses[number]}},
         }
 
     def _move(self, host: str, state: str) -> tuple[int, Any]:

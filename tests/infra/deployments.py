@@ -45,6 +45,7 @@ class Case:
         """Values for main.json."""
         optional: dict[str, Any] = {
             "interactiveQuery": True,
+            "deployBatch": True,
             "synapse": True,
             "kafkaRestProxyGroup": {"groupId": "66666666-2222-3333-4444-555555555555", "groupName": "kafka-rest"},
             "kafkaScriptActions": [{"name": "advertise", "uri": "abfs://kafka@x/advertise.sh", "parameters": ""}],

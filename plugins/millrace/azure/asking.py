@@ -98,7 +98,8 @@ def _is_login(error: Any) -> bool:
 def _error(error: Any) -> dict[str, Any]:
     """The error in an answer, as `{"code", "message", "details"}`."""
     try:
-        found = error.response.json()["error"]
+        answer = error.response.json()
+        found = answer if "code" in answer else answer["error"]  # HDInsight's own have no envelope
     except (AttributeError, KeyError, TypeError, ValueError):
         return {"code": None, "message": getattr(error, "message", str(error))}
     return found if isinstance(found, dict) else {"code": found, "message": error.message}

@@ -52,10 +52,6 @@ class Environments:
             lambda client: client.resources.begin_delete_by_id(resource_id, api_version=api_version).result(),
         )
 
-    def post(self, path: str, api_version: str, body: Mapping[str, Any]) -> None:
-        """Begin an action of a resource that the generic client has no method for."""
-        self._plain.ask(path, lambda client: _sent(client, "POST", f"{path}?api-version={api_version}", body))
-
     def groups(self, environment: str) -> dict[str, str]:
         """The state of each resource group that bears the environment's tag, by name."""
         asked = f"tagName eq '{TAG}' and tagValue eq '{environment}'"
@@ -94,10 +90,10 @@ class Environments:
         self._plain.find(f"purging vault {vault.name}", lambda client: _sent(client, "POST", path))
 
 
-def _sent(client: DeploymentsMgmtClient, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+def _sent(client: DeploymentsMgmtClient, method: str, path: str) -> Any:
     """The answer to a request that no client of the SDK's here has. Raises HttpResponseError."""
     from azure.core.rest import HttpRequest
 
-    response = client.send_request(HttpRequest(method, path, json=body))
+    response = client.send_request(HttpRequest(method, path))
     response.raise_for_status()
     return response

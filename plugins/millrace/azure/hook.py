@@ -12,6 +12,7 @@ from millrace.azure.identity import with_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from azure.mgmt.hdinsight import HDInsightManagementClient
     from azure.mgmt.resource.deployments import DeploymentsMgmtClient
     from azure.mgmt.resource.resources import ResourceManagementClient
 
@@ -21,7 +22,9 @@ __all__ = ["API_VERSION", "ResourceManagerHook"]
 _REQUESTS = logging.getLogger("millrace.azure.requests")
 _REQUESTS.setLevel(logging.WARNING)
 
-API_VERSION = "2024-03-01"  # whose OpenAPI definition the requests are validated against
+# Those whose OpenAPI definitions the requests are validated against.
+API_VERSION = "2024-03-01"
+CLUSTERS_API_VERSION = "2021-06-01"
 
 
 class ResourceManagerHook(AzureBaseHook):
@@ -61,6 +64,12 @@ class ResourceManagerHook(AzureBaseHook):
         from azure.mgmt.resource.resources import ResourceManagementClient
 
         return ResourceManagementClient(**self._arguments())
+
+    def clusters(self) -> HDInsightManagementClient:
+        """The same for HDInsight's clusters."""
+        from azure.mgmt.hdinsight import HDInsightManagementClient
+
+        return HDInsightManagementClient(**self._arguments() | {"api_version": CLUSTERS_API_VERSION})
 
     def _arguments(self) -> dict[str, Any]:
         from azure.mgmt.core.policies import ARMHttpLoggingPolicy

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CLUSTERS", "MODULES", "delete_unborn", "standing"]
 
 CLUSTERS = "Microsoft.HDInsight/clusters"
-MODULES = {"kafka": "deployKafka", "spark": "deploySpark", "query": "deployQuery"}
+MODULES = {"kafka": "deployKafka", "spark": "deploySpark", "batch": "deployBatch", "query": "deployQuery"}
 """Modules of main.json, each with one cluster, and the parameter that leaves it alone when it is false."""
 
 

@@ -5,84 +5,42 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param, get_current_context, task, task_group
+from airflow.sdk import get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from millrace.operators.approval import Approval
 from millrace.operators.azure_delete import DeleteEnvironmentOperator
+from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
-from millrace.tasks.azure import advertise, are_connected, declare
+from millrace.operators.check_brokers import CheckBrokersOperator
+from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, stop_streams, tell
 
 __all__ = [
     "DELETED",
     "PROVISIONED",
+    "STOPPED",
     "delete",
-    "platform_params",
+    "delete_clusters",
     "provision",
-    "template_params",
 ]
 
 CONN_ID = "azure_default"
 CLUSTERS_CONN_ID = "azure_clusters"
 """The connection whose password the clusters' gateways get."""
 
-PROVISIONED, DELETED = "azure.declared", "delete_environment"
-"""The tasks with which the Azure part of each DAG begins."""
+PROVISIONED, DELETED, STOPPED = "azure.declared", "delete_environment", "stop_streams"
+"""The tasks with which the Azure part of each DAG begins, and of `teardown` the part that deletes clusters alone."""
 
-_SECTION = "Azure"
 _PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
 _WHAT = "{{ params.layout }}, {{ params.size }}, in {{ params.region }}"
 _PEERED_WITHIN = timedelta(minutes=30)
-
-
-def platform_params() -> dict[str, Param]:
-    """The form's fields that both DAGs have."""
-    return {
-        "platform": Param("local", type="string", enum=["local", "azure"], title="Platform"),
-        "size": Param(
-            "dev", type="string", enum=["dev", "prod"], title="Environment", section=_SECTION,
-            description="A parameter file of infra/arm/parameters, and the tag of all that is made.",
-        ),
-    }  # fmt: skip
-
-
-def template_params() -> dict[str, Param]:
-    """The form's fields for main.json."""
-    nothing: list[str] = []
-    return {
-        "layout": Param(
-            "hdinsight", type="string", enum=["hdinsight", "databricks"], title="Layout", section=_SECTION,
-            description="Where Spark runs: HDInsight clusters in one network, or Databricks in a peered one.",
-        ),
-        "kafka": Param(
-            "cluster", type="string", enum=["cluster", "eventhubs"], title="Kafka", section=_SECTION,
-            description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
-        ),
-        "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
-        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
-        "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
-        "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
-        "clients": Param(
-            nothing, type="array", items={"type": "string"}, title="Clients", section=_SECTION,
-            description="Address ranges (CIDR) from which vault, storage and gateways may be reached.",
-        ),
-        "parameters": Param(
-            {}, type="object", title="Parameters", section=_SECTION,
-            description="Any other parameter of infra/arm/main.json, by name. No secrets.",
-        ),
-        "dry_run": Param(False, type="boolean", title="Dry run", description="Show what would change, and stop."),
-        "approve": Param(False, type="boolean", title="Approve", description="Deploy without asking anybody."),
-    }  # fmt: skip
-
-
-def _text(title: str, description: str) -> Param:
-    return Param(None, type=["null", "string"], title=title, description=description, section=_SECTION)
+_ENVIRONMENT = "{{ params.environment or params.layout }}"
 
 
 @task_group(group_id="azure")
 def provision() -> None:
-    """Declared, shown, approved, deployed, and connected."""
+    """Declared, shown, approved, deployed, connected, with its topics, and proven to be reached by Spark."""
 
     @task(retries=0)
     def declared() -> dict[str, Any]:
@@ -113,6 +71,21 @@ def provision() -> None:
         with as_airflow_errors():
             return advertise(outputs["kafkaGateway"], CLUSTERS_CONN_ID)
 
+    @task(retries=3, retry_delay=timedelta(seconds=30), trigger_rule="none_failed_min_one_success")
+    def endpoints(outputs: Any) -> dict[str, dict[str, str]]:
+        context: Any = get_current_context()
+        params = context["params"]
+        with as_airflow_errors():
+            name = params["environment"] or params["layout"]
+            return tell(outputs, name, CLUSTERS_CONN_ID, by_address=params["layout"] == "databricks")
+
+    @task(retries=1, retry_delay=timedelta(seconds=30))
+    def topics(outputs: Any, told: Any) -> dict[str, str]:
+        context: Any = get_current_context()
+        params = context["params"]
+        with as_airflow_errors():
+            return _topics(outputs, told, params["environment"] or params["layout"])
+
     parameters = declared()
     told: dict[str, Any] = {
         "stem": "millrace-{{ params.prefix }}-{{ params.size }}",
@@ -126,7 +99,45 @@ def provision() -> None:
     approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy
-    peered(deploy.output) >> advertised(deploy.output)
+    told_endpoints = endpoints(deploy.output)
+    peered(deploy.output) >> advertised(deploy.output) >> told_endpoints
+    reached = CheckBrokersOperator(task_id="reached", environment=_ENVIRONMENT, told=told_endpoints)
+    topics(deploy.output, told_endpoints) >> reached
+
+
+def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:
+    """On a Kafka cluster they are made here; on Event Hubs the deployment has made them, whose login may not."""
+    from jobs.topics import TOPICS
+    from millrace.azure.environments import Environments
+    from millrace.azure.hook import ResourceManagerHook
+    from millrace.supervision.connection import environment_for_task
+    from millrace.tasks.topics import make_topics
+
+    if "eventHubs" in outputs:
+        hook = ResourceManagerHook(CONN_ID)
+        return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
+    return make_topics(environment_for_task(environment, told), TOPICS.values())
+
+
+def delete_clusters() -> Any:
+    """Stops the streams, then deletes the clusters that the form says, and keeps the data; the first of the tasks."""
+
+    @task(task_id=STOPPED, retries=0)
+    def stop() -> list[str]:
+        ti: Any = get_current_context()["ti"]
+        with as_airflow_errors():
+            return stop_streams(lambda dag_id: ti.get_dr_count(dag_id, states=["running"]))
+
+    delete = DeleteClustersOperator(
+        task_id="delete_clusters",
+        environment="{{ params.size }}",
+        kinds="{{ params.clusters }}",
+        confirmation="{{ params.confirmation }}",
+        azure_conn_id=CONN_ID,
+    )
+    stopped = stop()
+    stopped >> delete
+    return stopped
 
 
 def delete() -> DeleteEnvironmentOperator:

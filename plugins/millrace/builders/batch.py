@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, get_current_context, task, task_group
+from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, get_current_context, task, task_group
 
 from jobs.lake import batch_query, upgrade_query
 from jobs.pipeline import Pipeline
+from millrace.environment import batch_environment
+from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, DeleteBatchClusterOperator
 from millrace.operators.certify import CertifyOperator
 from millrace.operators.reprocess import ReprocessOperator
 from millrace.supervision.connection import environment_for_task
@@ -59,7 +61,8 @@ def batch_layer(
     `schedule` is a cron expression in UTC. At most `parallel` intervals are reprocessed at once, over all runs: each
     is a Spark driver. `environment` is one of `infra/environments`. A scheduled run also repairs published intervals
     with pending late events that ended up to `repair_within` before its data interval does; `timedelta(0)`: none.
-    A run waits up to `certify_within` for an interval's archive to be proven complete.
+    A run waits up to `certify_within` for an interval's archive to be proven complete. Where the environment's file has
+    a table `[hdinsight.batch]`, a run makes a Spark cluster of its own and deletes it.
     """
     dag = DAG(
         dag_id=batch_query(pipeline.name),
@@ -105,7 +108,32 @@ def _tasks(
         request = RunRequest.of(get_current_context())
         return choose_intervals(environment_for_task(environment), pipeline, request, repair_within)
 
-    interval_runs(pipeline, intervals(), parallel, environment, certify_within)
+    chosen = intervals()
+    own = batch_environment(environment)
+    if own is None:
+        interval_runs(pipeline, chosen, parallel, environment, certify_within)
+    else:
+        _on_its_own_cluster(pipeline, chosen, parallel, environment, certify_within, own)
+
+
+def _on_its_own_cluster(
+    pipeline: Pipeline, intervals: Any, parallel: int, environment: str | None, certify_within: timedelta, own: str
+) -> None:
+    """The same on a cluster that is made meanwhile, and deleted afterwards, whatever happens.
+
+    It is made only where there is an interval to run; a failed deletion fails the run, for a cluster costs.
+    """
+
+    @task.short_circuit
+    def is_cluster_needed(chosen: list[str]) -> bool:
+        return bool(chosen)
+
+    create = CreateBatchClusterOperator(task_id="create_cluster", environment=own)
+    delete = DeleteBatchClusterOperator(task_id="delete_cluster", environment=own)
+    delete.as_teardown(setups=create, on_failure_fail_dagrun=True)
+    runs = interval_runs(pipeline, intervals, parallel, environment, certify_within, cluster=(create, own))
+    is_cluster_needed(intervals) >> create
+    runs >> delete
 
 
 def interval_runs(
@@ -115,10 +143,12 @@ def interval_runs(
     environment: str | None,
     certify_within: timedelta,
     version: str | None = None,
+    cluster: tuple[BaseOperator, str] | None = None,
 ) -> Any:
     """The group of tasks that certifies, reprocesses, compares and publishes each interval; `intervals` are their ids.
 
-    Under `version`, which may be a template; by default the served one.
+    Under `version`, which may be a template; by default the served one. `cluster`: the task that makes the cluster to
+    run on, and the environment that names it.
     """
     name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
     label = partial_label(shown)
@@ -152,10 +182,12 @@ def interval_runs(
             interval=interval,
             certificate=certify.output,
             version=version,
-            environment=environment,
+            environment=cluster[1] if cluster else environment,
             map_index_template="{{ task.interval }}",
             max_active_tis_per_dag=parallel,
         )
+        if cluster:
+            cluster[0] >> reprocess
         compared = compare(interval=interval, run=reprocess.output)
         published = publish(interval=interval, run=reprocess.output, certificate=certify.output)
         compared >> published

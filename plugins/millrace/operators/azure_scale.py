@@ -15,7 +15,7 @@ from millrace.triggers.azure_cluster import AzureClusterTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from millrace.azure.clusters import Cluster
+    from millrace.azure.clusters import Cluster, Clusters
 
 __all__ = ["ScaleWorkersOperator"]
 
@@ -47,15 +47,13 @@ class ScaleWorkersOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, str]:
         """Ask for it, unless it is so or something is under way; then defer."""
-        from millrace.azure.clusters import resize
-
         with as_airflow_errors():
             found = self._cluster()
             if found.state == "Succeeded":
                 if found.workers == int(self.workers):
                     self.log.info("cluster %s has %d workers", found.name, found.workers)
                     return found.endpoints
-                resize(self.cluster_id, int(self.workers), self._environments())
+                self._clusters().resize(self.cluster_id, int(self.workers))
                 self.log.info("cluster %s goes from %d to %s workers", found.name, found.workers, self.workers)
         trigger = AzureClusterTrigger(self.cluster_id, self.azure_conn_id, poll_s=self.poll.total_seconds())
         raise TaskDeferred(trigger=trigger, method_name="resume")
@@ -73,15 +71,13 @@ class ScaleWorkersOperator(BaseOperator):
         return found.endpoints
 
     def _cluster(self) -> Cluster:
-        from millrace.azure.clusters import cluster
-
-        found = cluster(self.cluster_id, self._environments())
+        found = self._clusters().find(self.cluster_id)
         if found is None:
             raise AirflowFailException(f"there is no cluster {self.cluster_id}")
         return found
 
-    def _environments(self) -> Any:
-        from millrace.azure.environments import Environments
+    def _clusters(self) -> Clusters:
+        from millrace.azure.clusters import Clusters
         from millrace.azure.hook import ResourceManagerHook
 
-        return Environments(ResourceManagerHook(self.azure_conn_id))
+        return Clusters(ResourceManagerHook(self.azure_conn_id))

@@ -3,7 +3,8 @@
 `names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted. `code/` and
 `jars/` hold what drivers run, under paths that name its content. `jobs/<id>/` holds `job.json`, what was submitted;
 `batch.json`, Livy's number; `cancel.json`, that it is to end; `ended.json`, how it ended; `driver.log`, the end of what
-the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets.
+the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets. `users/`
+names the runs that need a cluster which is made for batch runs.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ class JobStore:
     def job_ids(self) -> list[str]:
         """Every job that is kept, oldest first."""
         return self._files.folders("jobs")
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the JSON files in a folder, without their ending."""
+        paths = (path.rpartition("/")[2] for path in self._files.list(folder))
+        return sorted(name.removesuffix(".json") for name in paths if name.endswith(".json"))
 
     def forget_job(self, job_id: str) -> None:
         for path in self._files.list(f"jobs/{job_id}"):

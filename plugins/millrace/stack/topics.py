@@ -7,25 +7,35 @@ from concurrent.futures import as_completed
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
+from millrace.kafka_brokers import admin_of
 
-__all__ = ["ensure_topic"]
+__all__ = ["ensure_settings", "ensure_topic", "fewest_replicas"]
 
 _TIMEOUT_S = 15
 
 
-def ensure_topic(environment: Environment, name: str, partitions: int, config: Mapping[str, str] | None = None) -> bool:
+def ensure_topic(
+    environment: Environment,
+    name: str,
+    partitions: int,
+    config: Mapping[str, str] | None = None,
+    replicas: int | None = None,
+) -> bool:
     """Make the topic `name`; False where it exists with this many partitions (its settings stay as they are).
 
-    Raises MillraceError where it exists with another number of partitions, and where Kafka does not answer.
+    `replicas` of each partition: by default as many as the brokers are set to. Raises MillraceError where the topic
+    exists with another number of partitions, and where Kafka does not answer.
     """
-    admin = AdminClient({"bootstrap.servers": environment.kafka_bootstrap, "log_level": 0, **environment.kafka_options})
+    admin = admin_of(environment)
     try:
         existing = admin.list_topics(timeout=_TIMEOUT_S).topics.get(name)
-        if existing is None and _create(admin, NewTopic(name, partitions, config=dict(config or {}))):
+        copies = -1 if replicas is None else replicas
+        if existing is None and _create(admin, NewTopic(name, partitions, copies, config=dict(config or {}))):
             return True
         found = existing or admin.list_topics(timeout=_TIMEOUT_S).topics[name]
     except KafkaException as error:
@@ -38,6 +48,36 @@ def ensure_topic(environment: Environment, name: str, partitions: int, config: M
             f"declare {len(found.partitions)}, since changing the number would move keys between partitions"
         )
     return False
+
+
+def ensure_settings(environment: Environment, name: str, config: Mapping[str, str]) -> dict[str, str]:
+    """Give the topic these settings; those that changed, as `<old> -> <new>` by name. Others stay as they are.
+
+    Raises MillraceError where Kafka refuses.
+    """
+    admin, topic = admin_of(environment), ConfigResource(ConfigResource.Type.TOPIC, name)
+    try:
+        (described,) = admin.describe_configs([topic]).values()
+        now = {setting: entry.value for setting, entry in described.result(_TIMEOUT_S).items()}
+        changed = {setting: value for setting, value in config.items() if now.get(setting) != value}
+        for setting, value in changed.items():
+            entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+            topic.add_incremental_config(entry)
+        if changed:
+            (altered,) = admin.incremental_alter_configs([topic]).values()
+            altered.result(_TIMEOUT_S)
+    except KafkaException as error:
+        raise MillraceError(
+            f"topic {name!r}: Kafka at {environment.kafka_bootstrap} does not give it {dict(config)}: {error}; let the"
+            " login alter topics, or set it there"
+        ) from error
+    return {setting: f"{now.get(setting)} -> {value}" for setting, value in changed.items()}
+
+
+def fewest_replicas(environment: Environment, name: str) -> int:
+    """How many copies the partition of the topic has that has the fewest; 0 where there is no such topic."""
+    found = admin_of(environment).list_topics(timeout=_TIMEOUT_S).topics.get(name)
+    return min((len(each.replicas) for each in found.partitions.values()), default=0) if found else 0
 
 
 def _create(admin: AdminClient, topic: NewTopic) -> bool:

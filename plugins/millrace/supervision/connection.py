@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from jobs.errors import MillraceError
-from millrace.environment import Environment, load_environment
+from millrace.environment import Environment, Told, load_environment
 from millrace.platforms import SparkPlatform, platform_for
 from millrace.supervision.control import Notes
 
@@ -26,18 +26,18 @@ class Connection:
     notes: Notes
 
 
-def connect(name: str | None) -> Connection:
-    """Connect to an environment, by default the one that `load_environment` chooses."""
+def connect(name: str | None, told: Told | None = None) -> Connection:
+    """Connect to an environment, by default the one that `load_environment` chooses, which says what `told` is."""
     from millrace.lake.store import LakeStore  # here: it loads the storage client
 
-    environment = environment_for_task(name)
+    environment = environment_for_task(name, told)
     return Connection(environment, platform_for(environment), LakeStore(environment))
 
 
-def environment_for_task(name: str | None = None) -> Environment:
+def environment_for_task(name: str | None = None, told: Told | None = None) -> Environment:
     """The environment, with clients that do not tell every request in the task's log."""
     logging.getLogger("azure").setLevel(logging.WARNING)
-    return load_environment(name)
+    return load_environment(name, told=told)
 
 
 def unreachable(name: str | None) -> str | None:

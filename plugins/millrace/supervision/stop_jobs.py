@@ -17,7 +17,7 @@ from millrace.platforms.protocol import RunningJob
 from millrace.supervision.connection import unanswered
 from millrace.supervision.control import StreamControl, followed_stream
 
-__all__ = ["is_stream", "stop_jobs", "stream_queries"]
+__all__ = ["ask_to_stop", "is_stream", "stop_jobs", "stream_queries"]
 
 _POLL_S = 0.25
 
@@ -50,6 +50,11 @@ def stop_jobs(
     _cancel(platform, left)
     done = [f"{job.name}: cancelled" for job in left]
     return done + [f"{job.name}: ended" for job in live if job not in left]
+
+
+def ask_to_stop(environment: Environment, reason: str) -> None:
+    """Ask every stream of an environment, wherever it runs, to stop after its micro-batch and to stay stopped."""
+    _ask(environment, set(), reason, stay_stopped=True)
 
 
 def is_stream(name: str) -> bool:

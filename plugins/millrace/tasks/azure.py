@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError, UsageError
+from jobs.topics import TOPICS
 
 if TYPE_CHECKING:
+    from millrace.azure.ambari import Ambari
     from millrace.azure.environments import Environments
 
-__all__ = ["advertise", "are_connected", "declare", "expiry"]
+__all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry", "stop_streams", "tell"]
 
 _log = logging.getLogger(__name__)
 _LOGIN = "millrace"  # as main.json's clusterLogin has it by default
 _PORT = 9092
+_STOPPED_WITHIN = timedelta(minutes=10)
+_EVENT_HUBS_API = "2024-01-01"
 _NETWORK_API = "2024-01-01"
 _NEEDED = ("region", "prefix", "operator_principal_id", "ssh_public_key")
 
@@ -37,6 +41,8 @@ def declare(params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "sshPublicKey": params["ssh_public_key"],
         "clients": list(params["clients"]),
         "secretsExpire": int(expiry(now).timestamp()),
+        "rawTopics": sorted(TOPICS),
+        "eventHubsTopics": [{"name": name, "partitions": TOPICS[name].partitions} for name in sorted(TOPICS)],
         **params["parameters"],
     }
 
@@ -63,16 +69,95 @@ def advertise(gateway: str, conn_id: str) -> list[str]:
 
     The connection has the gateway's login and password. Raises MillraceError where Ambari refuses or a restart fails.
     """
-    from airflow.sdk import BaseHook
-
     from millrace.azure.advertising import advertise_addresses
-    from millrace.azure.ambari import Ambari
 
-    connection = BaseHook.get_connection(conn_id)
-    ambari = Ambari(gateway, connection.login or _LOGIN, str(connection.password))
+    ambari = _ambari(gateway, conn_id)
     restarted = advertise_addresses(ambari)
     _log.info("restarted: %s", ", ".join(restarted) or "no broker, all advertise their addresses")
     return [f"{broker.address}:{_PORT}" for broker in ambari.brokers()]
+
+
+def tell(outputs: Mapping[str, Any], name: str, conn_id: str, *, by_address: bool) -> dict[str, dict[str, str]]:
+    """What the deployment tells of the environment `name`, whose file may leave it empty, by table and field.
+
+    Kafka's brokers are told by their addresses, or else by their names. Raises MillraceError where Ambari refuses, and
+    where no listener of Kafka is as the environment's clients are set.
+    """
+    from millrace.azure.endpoints import bootstrap_of, differing, kafka_protocol, told_by, written
+    from millrace.environment import environment_file
+
+    file = environment_file(name)
+    if gateway := outputs.get("kafkaGateway"):
+        ambari = _ambari(gateway, conn_id)
+        bootstrap = bootstrap_of(ambari, kafka_protocol(file), by_address=by_address)
+    else:
+        bootstrap = str(outputs["eventHubs"])
+    told = told_by(outputs, bootstrap)
+    _log.info("%s may say, where it is empty:\n%s", file.path, written(told))
+    for line in differing(file, told):
+        _log.warning("%s; the file's is used", line)
+    return told
+
+
+def stop_streams(active_runs: Callable[[str], int], within: timedelta = _STOPPED_WITHIN) -> list[str]:
+    """Every stream of this Airflow's environment stops after its micro-batch, and stays stopped; their DAGs.
+
+    `active_runs` counts a DAG's running runs. Raises MillraceError for a stream that is still active `within` that
+    time: what it reads and writes by is about to be deleted. On the local platform nothing happens.
+    """
+    from millrace.supervision.connection import environment_for_task
+    from millrace.supervision.stop_jobs import ask_to_stop, stream_queries
+    from millrace.waiting import until
+
+    environment = environment_for_task()
+    if environment.platform == "local":
+        _log.info("environment %s: its streams are on this machine, not on Azure", environment.name)
+        return []
+    streams = [query for query in stream_queries() if active_runs(query)]
+    if streams:
+        ask_to_stop(environment, "teardown")
+    active: list[str] = []
+
+    def have_ended() -> bool:
+        active[:] = [query for query in streams if active_runs(query)]
+        return not active
+
+    if not until(have_ended, within):
+        raise MillraceError(
+            f"streams {', '.join(active)} are still active, {within} after they were asked to stop; a paused DAG ends"
+            " when it is unpaused; or mark their tasks as success; then clear this task"
+        )
+    _log.info("stopped: %s", ", ".join(streams) or "no stream was active")
+    return streams
+
+
+def check_event_hubs(outputs: Mapping[str, Any], subscription: str, environments: Environments) -> dict[str, str]:
+    """Event Hubs' topics are made by the deployment. Raises MillraceError for one that is not as it is declared."""
+    namespace = str(outputs["eventHubs"]).partition(".")[0]
+    group = f"/subscriptions/{subscription}/resourceGroups/{outputs['resourceGroup']}"
+    done = {}
+    for topic in TOPICS.values():
+        hub = f"{group}/providers/Microsoft.EventHub/namespaces/{namespace}/eventhubs/{topic.name}"
+        found = environments.find(hub, _EVENT_HUBS_API)
+        partitions = found["properties"]["partitionCount"] if found else None
+        if partitions != topic.partitions:
+            raise MillraceError(
+                f"topic {topic.name!r}: the Event Hubs namespace {namespace} has it with {partitions or 'no'}"
+                f" partitions, {topic.partitions} are declared in jobs/topics.py; Event Hubs changes no number"
+                " afterwards: declare what is there, or a topic of another name, then run the DAG `provision` again"
+            )
+        done[topic.name] = f"made by the deployment, {partitions} partitions"
+        _log.info("topic %s: %s", topic.name, done[topic.name])
+    return done
+
+
+def _ambari(gateway: str, conn_id: str) -> Ambari:
+    from airflow.sdk import BaseHook
+
+    from millrace.azure.ambari import Ambari
+
+    connection = BaseHook.get_connection(conn_id)
+    return Ambari(gateway, connection.login or _LOGIN, str(connection.password))
 
 
 def _peering_state(name: str, environments: Environments) -> str | None:

@@ -11,13 +11,16 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from millrace.triggers.azure_watch import outcome
 
 if TYPE_CHECKING:
-    from millrace.azure.environments import Environments
+    from millrace.azure.clusters import Clusters
 
 __all__ = ["AzureClusterTrigger"]
 
+_SETTLED = ("Succeeded", "Failed", "Canceled")
+
 
 class AzureClusterTrigger(BaseTrigger):
-    """Fires `{"state"}`, Succeeded or Failed, when nothing is under way; `Lost`, with `reason`, where it is gone."""
+    """Fires `{"state"}`, Succeeded, Failed or Canceled, when nothing is under way; `Lost`, with `reason`, where it is
+    gone."""
 
     def __init__(self, cluster_id: str, conn_id: str, settle_s: float = 10.0, poll_s: float = 15.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -25,7 +28,8 @@ class AzureClusterTrigger(BaseTrigger):
         self.conn_id = conn_id
         self.settle_s = settle_s
         self.poll_s = poll_s
-        self._azure: Environments | None = None
+        self._azure: Clusters | None = None
+        self._told: str | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         names = ("cluster_id", "conn_id", "settle_s", "poll_s")
@@ -36,17 +40,19 @@ class AzureClusterTrigger(BaseTrigger):
         yield TriggerEvent(await outcome(self._look, self.log, settle=settle, poll=poll))  # type: ignore[no-untyped-call]
 
     def _look(self) -> dict[str, Any] | None:
-        from millrace.azure.clusters import cluster
-
-        found = cluster(self.cluster_id, self._environments())
+        found = self._clusters().find(self.cluster_id)
         if found is None:
             return {"state": "Lost", "reason": f"there is no cluster {self.cluster_id}"}
-        return {"state": found.state} if found.state in ("Succeeded", "Failed") else None
+        if found.state != self._told:
+            self.log.info("cluster %s: %s", found.name, found.state)
+        self._told = found.state
+        reason = {"reason": "; ".join(found.errors)} if found.errors else {}
+        return {"state": found.state, **reason} if found.state in _SETTLED else None
 
-    def _environments(self) -> Environments:
-        from millrace.azure.environments import Environments
+    def _clusters(self) -> Clusters:
+        from millrace.azure.clusters import Clusters
         from millrace.azure.hook import ResourceManagerHook
 
         if self._azure is None:
-            self._azure = Environments(ResourceManagerHook(self.conn_id))
+            self._azure = Clusters(ResourceManagerHook(self.conn_id))
         return self._azure

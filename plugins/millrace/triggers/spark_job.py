@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from millrace.environment import Told
 from millrace.platforms.protocol import SparkPlatform
 from millrace.supervision.connection import Connection, connect
 from millrace.triggers.events import status_to_json
@@ -20,6 +21,7 @@ __all__ = ["SparkJobTrigger"]
 class SparkJobTrigger(BaseTrigger):
     """Fires `{"job_id", "state", "started_at", "ended_at", "exit_code"}` when the job has ended.
 
+    `told` is what the environment's file leaves empty: see `millrace.environment.load_environment`.
     When a person marks or clears the task, the job is cancelled: SIGKILL after `grace_s`. `cleanup` does nothing.
     """
 
@@ -30,6 +32,7 @@ class SparkJobTrigger(BaseTrigger):
         settle_s: float = 10.0,
         poll_s: float = 2.0,
         grace_s: float = 10.0,
+        told: Told | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
@@ -37,15 +40,16 @@ class SparkJobTrigger(BaseTrigger):
         self.settle_s = settle_s
         self.poll_s = poll_s
         self.grace_s = grace_s
+        self.told = told
         self._connection: Connection | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("job_id", "environment", "settle_s", "poll_s", "grace_s")
+        names = ("job_id", "environment", "settle_s", "poll_s", "grace_s", "told")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def connect(self) -> Connection:
         """Blocks."""
-        return connect(self.environment)
+        return connect(self.environment, self.told)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         settle, poll = timedelta(seconds=self.settle_s), timedelta(seconds=self.poll_s)

@@ -1,0 +1,67 @@
+"""The form of the DAGs `provision` and `teardown`: what of Azure a person chooses."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+__all__ = ["clusters_param", "platform_params", "template_params"]
+
+_SECTION = "Azure"
+
+
+def platform_params() -> dict[str, Param]:
+    """The form's fields that both DAGs have."""
+    return {
+        "platform": Param("local", type="string", enum=["local", "azure"], title="Platform"),
+        "size": Param(
+            "dev", type="string", enum=["dev", "prod"], title="Environment", section=_SECTION,
+            description="A parameter file of infra/arm/parameters, and the tag of all that is made.",
+        ),
+    }  # fmt: skip
+
+
+def template_params() -> dict[str, Param]:
+    """The form's fields for main.json."""
+    nothing: list[str] = []
+    return {
+        "layout": Param(
+            "hdinsight", type="string", enum=["hdinsight", "databricks"], title="Layout", section=_SECTION,
+            description="Where Spark runs: HDInsight clusters in one network, or Databricks in a peered one.",
+        ),
+        "kafka": Param(
+            "cluster", type="string", enum=["cluster", "eventhubs"], title="Kafka", section=_SECTION,
+            description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
+        ),
+        "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
+        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
+        "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
+        "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
+        "clients": Param(
+            nothing, type="array", items={"type": "string"}, title="Clients", section=_SECTION,
+            description="Address ranges (CIDR) from which vault, storage and gateways may be reached.",
+        ),
+        "environment": _text(
+            "Environment file", "One of infra/environments, by its name; by default that of the layout's name."
+        ),
+        "parameters": Param(
+            {}, type="object", title="Parameters", section=_SECTION,
+            description="Any other parameter of infra/arm/main.json, by name. No secrets.",
+        ),
+        "dry_run": Param(False, type="boolean", title="Dry run", description="Show what would change, and stop."),
+        "approve": Param(False, type="boolean", title="Approve", description="Deploy without asking anybody."),
+    }  # fmt: skip
+
+
+def clusters_param() -> dict[str, Param]:
+    """The field that says which clusters are deleted while the data stays."""
+    return {
+        "clusters": Param(
+            "none", type="string", enum=["none", "spark", "all"], title="Clusters", section=_SECTION,
+            description="Stop paying for compute and keep the data: delete the clusters that hold nothing (spark), or "
+            "Kafka's too, with the records that are not archived yet (all: needs the confirmation).",
+        )
+    }  # fmt: skip
+
+
+def _text(title: str, description: str) -> Param:
+    return Param(None, type=["null", "string"], title=title, description=description, section=_SECTION)

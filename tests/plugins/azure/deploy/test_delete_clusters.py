@@ -1,0 +1,88 @@
+"""Deleting clusters and keeping the data: how one stops to pay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from jobs.errors import MillraceError
+from millrace.operators.azure_delete_clusters import DeleteClustersOperator
+from millrace.tasks import azure as tasks
+from tests.azure_control_plane.cloud import Azure
+from tests.plugins.azure.deploy.test_batch_cluster import clusters
+from tests.plugins.azure.deploy.tries import A, B, finished, try_once
+
+
+def deleting(kinds: str, confirmation: str = "") -> DeleteClustersOperator:
+    return DeleteClustersOperator(
+        task_id="delete", environment="dev", kinds=kinds, confirmation=confirmation, poll=timedelta(milliseconds=10)
+    )
+
+
+def test_the_clusters_that_hold_nothing_are_deleted_and_everything_else_stays(azure: Azure) -> None:
+    finished(A)
+    before = {one.resource.id for one in azure.manager.resources.others()}
+    (name,) = try_once(deleting("spark"))
+    assert name.startswith("spark-mr-dev-")
+    after = {one.resource.id for one in azure.manager.resources.others()}
+    assert {one.rpartition("/")[2] for one in before - after} == {name}
+    assert try_once(deleting("spark")) == []
+    assert azure.asked("DELETE", "") == 1
+
+    azure.manager.created.clear()
+    finished(A)
+    assert clusters(azure) == {"kafka-": "Succeeded", "spark-": "Succeeded"}, "provision makes it again"
+
+
+def test_kafka_goes_only_with_the_confirmation_and_another_environment_stays(azure: Azure) -> None:
+    finished(A)
+    finished(B)
+    with pytest.raises(AirflowFailException, match="records that are not archived yet needs 'delete everything'"):
+        try_once(deleting("all", "yes"))
+    assert azure.asked("DELETE", "") == 0
+    gone = try_once(deleting("all", "delete everything"))
+    assert [name.partition("-")[0] for name in gone] == ["kafka", "spark"]
+    assert all("-prod-" in one.resource.name for one in azure.manager.resources.others() if "kafka-" in one.resource.id)
+    assert {one.resource.name for one in azure.manager.resources.groups()} == {"mr-dev", "mr-prod"}
+
+
+def test_a_deletion_that_was_cut_off_is_gone_on_with_and_one_that_is_given_up_is_told(azure: Azure) -> None:
+    finished(A)
+    with pytest.raises(TaskDeferred):
+        deleting("spark").execute({})
+    assert len(try_once(deleting("spark"))) == 1
+    assert azure.asked("DELETE", "") == 1
+    with pytest.raises(AirflowException, match="spark-x are not being deleted any longer"):
+        deleting("spark").resume({}, {"state": "Left", "clusters": ["spark-x"]})
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What streams are asked, in an environment on HDInsight."""
+    from millrace.environment import Environment, StorageAccount
+
+    storage = StorageAccount("account", "lake", "http://127.0.0.1:1/account", tmp_path / "key")
+    place = Environment("azure", "hdinsight", "127.0.0.1:2", {}, "abfs://lake", storage)
+    found: list[Any] = []
+    monkeypatch.setattr("millrace.supervision.connection.environment_for_task", lambda *_: place)
+    monkeypatch.setattr("millrace.supervision.stop_jobs.ask_to_stop", lambda *told: found.append(told))
+    return found
+
+
+def test_streams_stop_before_their_cluster_goes(asked: list[Any]) -> None:
+    runs = iter([1, 1, 0, 0, 0, 0])  # of two DAGs: both run; then they have ended
+
+    def active(_: str) -> int:
+        return next(runs, 0)
+
+    assert len(tasks.stop_streams(active, timedelta(seconds=5))) == 2
+    assert [(place.name, reason) for place, reason in asked] == [("azure", "teardown")]
+
+
+def test_a_stream_that_does_not_stop_keeps_the_clusters(asked: list[Any]) -> None:
+    with pytest.raises(MillraceError, match=r"streams archive__stock_ticks, .* are still active"):
+        tasks.stop_streams(lambda _: 1, timedelta(0))

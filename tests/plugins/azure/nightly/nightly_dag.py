@@ -1,0 +1,62 @@
+"""A pipeline's batch DAG as a file of Airflow's folder of DAGs, whose interval's steps are stand-ins.
+
+Run as a program it runs the DAG once, in its own process, and prints the states of its tasks as JSON. What makes and
+deletes the cluster is real. From the environment: NIGHT_ENVIRONMENT, NIGHT_JOB (`fails`, `succeeds`), NIGHT_INTERVALS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DAG, BaseOperator
+
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.builders import batch
+
+
+class Step(BaseOperator):
+    """Succeeds, whatever it is told."""
+
+    def __init__(self, *, interval: Any, environment: str | None = None, **kwargs: Any) -> None:
+        own = {"task_id", "map_index_template", "task_group", "dag", "max_active_tis_per_dag"}
+        super().__init__(**{name: value for name, value in kwargs.items() if name in own}, retries=0)
+        self.interval = interval
+        self.environment = environment
+
+    def execute(self, context: Any) -> Any:
+        return {}
+
+
+class Job(Step):
+    """The job on the cluster."""
+
+    def execute(self, context: Any) -> Any:
+        if os.environ["NIGHT_JOB"] == "fails":
+            raise ValueError("the job failed")
+        return "a run"
+
+
+def made() -> DAG:
+    batch.CertifyOperator = Step  # type: ignore[misc,assignment]
+    batch.ReprocessOperator = Job  # type: ignore[misc,assignment]
+    batch.choose_intervals = lambda *_: [each for each in os.environ["NIGHT_INTERVALS"].split(",") if each]
+    batch.environment_for_task = lambda *_: None  # type: ignore[assignment,return-value]
+    batch.log_parity = lambda *_: {}
+    batch.publish_run = lambda *_: True
+    dag = batch.batch_layer(stock_high_low, environment=os.environ["NIGHT_ENVIRONMENT"])
+    for task in dag.tasks:
+        task.retries = 0
+        if hasattr(task, "poll"):
+            task.poll = timedelta(milliseconds=50)
+    return dag
+
+
+dag = made()
+
+if __name__ == "__main__":
+    run = dag.test(logical_date=datetime(2026, 11, 20, 2, tzinfo=UTC))
+    states = {f"{ti.task_id}.{ti.map_index}": str(ti.state) for ti in run.get_task_instances()}
+    print(f"@{json.dumps({'run': str(run.state), 'tasks': states})}", flush=True)

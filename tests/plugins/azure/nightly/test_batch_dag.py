@@ -1,0 +1,101 @@
+"""A nightly run's own Spark cluster, by Airflow's own rules: deleted when the job succeeds, and when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from millrace.environment import Environment
+from millrace.home import PROJECT_ROOT, Home
+from millrace.stack.private_file import write_private
+from tests.azure_control_plane.cloud import Azure
+from tests.plugins.azure.deploy.test_batch_cluster import FILE, clusters
+from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION, A, finished
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+OTHERS = {"kafka-": "Succeeded", "spark-": "Succeeded"}
+INTERVALS = "20261119T000000Z,20261120T000000Z"
+
+
+@pytest.fixture
+def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An environment that is deployed, with a cluster for batch runs, whose jobs' files lie on the stack's Azurite."""
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_CLUSTERS", CLUSTERS_CONNECTION)
+    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
+    storage, connections = environment.storage, Home.current().secrets / "connections"
+    connections.mkdir(parents=True)
+    write_private(connections / "lake.json", json.dumps({"login": "key", "password": environment.account_key()}))
+    text = FILE.format(cluster=finished(A)["batchCluster"]).replace(
+        'account = "millracelake"',
+        f'account = "{storage.account_name}"\nblob_endpoint = "{storage.blob_endpoint}"\nkey_connection = "lake"',
+    )
+    own = f'container = "{storage.container}"\npath = "{uuid.uuid4().hex}"\n'  # the stack has that container alone
+    text = text.replace('container = "spark"\npath = "millrace"\n', own)
+    name = f"tests-{uuid.uuid4().hex[:8]}"
+    file = PROJECT_ROOT / "infra" / "environments" / f"{name}.toml"
+    file.write_text(text.replace("workers = 4", f'container = "{storage.container}"'))
+    azure.manager.created.clear()
+    try:
+        yield name
+    finally:
+        file.unlink()
+
+
+def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
+    """The states of one run of the DAG."""
+    gateway = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
+    (folder / "airflow" / "dags").mkdir(parents=True)
+    file = shutil.copy(Path(__file__).with_name("nightly_dag.py"), folder / "airflow" / "dags")
+    night = {"NIGHT_ENVIRONMENT": name, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
+    environment = (
+        os.environ
+        | night
+        | {
+            "AIRFLOW_HOME": str(folder / "airflow"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW_CONN_AZURE_GATEWAY": json.dumps(gateway),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
+        }
+    )
+    common: dict[str, Any] = {"env": environment, "cwd": PROJECT_ROOT, "text": True, "capture_output": True}
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, **common)
+    done = subprocess.run([sys.executable, str(file)], check=False, **common)
+    told = [line for line in done.stdout.splitlines() if line.startswith("@")]
+    assert told, (done.stdout + done.stderr)[-5000:]
+    return dict(json.loads(told[-1][1:]))
+
+
+def test_the_cluster_is_there_for_the_job_and_deleted_though_it_fails(
+    azure: Azure, nightly: str, tmp_path: Path
+) -> None:
+    found = run(nightly, "fails", INTERVALS, tmp_path)
+    assert found["run"] == "failed"
+    tasks = found["tasks"]
+    assert (tasks["create_cluster.-1"], tasks["delete_cluster.-1"]) == ("success", "success")
+    assert (tasks["interval_run.reprocess.0"], tasks["interval_run.reprocess.1"]) == ("failed", "failed")
+    assert [one.name[:6] for one in azure.manager.created] == ["batch-"]
+    assert clusters(azure) == OTHERS
+    assert azure.asked("DELETE", "") == 1
+
+
+def test_the_cluster_is_deleted_when_all_has_gone_well(azure: Azure, nightly: str, tmp_path: Path) -> None:
+    found = run(nightly, "succeeds", INTERVALS, tmp_path)
+    assert (found["run"], set(found["tasks"].values())) == ("success", {"success"})
+    assert (clusters(azure), azure.asked("DELETE", "")) == (OTHERS, 1)
+
+
+def test_a_night_with_nothing_to_run_makes_no_cluster(azure: Azure, nightly: str, tmp_path: Path) -> None:
+    found = run(nightly, "succeeds", "", tmp_path)
+    assert found["run"] == "success"
+    assert found["tasks"]["create_cluster.-1"] == "skipped"
+    assert azure.manager.created == []
