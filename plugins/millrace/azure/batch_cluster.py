@@ -40,6 +40,11 @@ def batch_cluster(environment: Environment, hook: ResourceManagerHook) -> Resour
         ("cluster", "container", "prefix", "size", "region", "ssh_public_key", "workers", "parameters")
     )
     settings = HdinsightSettings.of(environment)
+    if settings.token_scope or settings.connection is None:
+        raise UsageError(
+            f"{table.path}: hdinsight.login is 'entra', and a cluster for batch runs is made"
+            " with a gateway that takes a password: use 'basic', or take the table hdinsight.batch out"
+        )
     parameters = {
         **_UNUSED,
         "prefix": table.text("prefix", "the prefix that the DAG `provision` was given"),
