@@ -33,9 +33,9 @@ class Person:
         self.client.api.patch(f"{self._run}/taskInstances/{TASK}", {"new_state": state})
 
     def clear(self) -> None:
-        """As the UI does unless it is told otherwise: with what comes after the task."""
-        body = {"dry_run": False, "dag_run_id": self.run, "task_ids": [TASK], "include_downstream": True}
-        self.client.api.post(f"/dags/{ARCHIVE}/clearTaskInstances", body)
+        """As the UI does unless it is told otherwise: with what comes after the task, however that has ended."""
+        which = {"dag_run_id": self.run, "task_ids": [TASK], "include_downstream": True, "only_failed": False}
+        self.client.api.post(f"/dags/{ARCHIVE}/clearTaskInstances", {"dry_run": False, **which})
 
     def running(self) -> RunningJob | None:
         return platform_for(self.streams.environment).find(ARCHIVE)
