@@ -136,7 +136,7 @@ def test_versions_of_different_keys_are_not_compared_and_the_one_switched_to_is_
     here, new, version = deployed.here, deployed.new, fingerprint(deployed.new)
     LakeFiles(spark).replace(lake.declaration(version), declaration_text(new))
     with pytest.raises(
-        UsageError, match=rf"key of version v1 is \(symbol, window_start\), that of {version} is \(window_s"
+        UsageError, match=rf"key of version v1 is \(symbol, window_start\), that of {version} \(window_s"
     ):
         compare_versions(here, new, VERSION, version)
     switch(here, new, version, "a test", "")
