@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.errors import MillraceError, UsageError
 from millrace.azure.declaration import Declaration
-from millrace.credentials import login_of
 from millrace.environment import Environment
-from millrace.platforms.hdinsight_settings import HdinsightSettings
 
 if TYPE_CHECKING:
     from millrace.azure.arm import Resource
@@ -26,6 +24,7 @@ LIFETIME = ("millrace-lifetime", "batch")
 
 _LOCK, _FOLDER = "batch-cluster", "users"
 _MODULE = "batch"
+_GATEWAYS = "azure_clusters"  # the connection whose password `provision` gives the clusters' gateways
 # Parameters that main.json demands, and of which nothing shows in this cluster.
 _UNUSED: Mapping[str, Any] = {"operatorPrincipalId": "-", "secretsExpire": 1, "rawTopics": []}
 
@@ -35,23 +34,21 @@ def batch_cluster(environment: Environment, hook: ResourceManagerHook) -> Resour
 
     Raises MillraceError where the table is incomplete, or names another cluster than the template does.
     """
-    table = environment.platform_table.table("batch")
+    table = environment.batch_table
     table.refuse_unknown(
         ("cluster", "container", "prefix", "size", "region", "ssh_public_key", "workers", "parameters")
     )
-    settings = HdinsightSettings.of(environment)
     parameters = {
         **_UNUSED,
         "prefix": table.text("prefix", "the prefix that the DAG `provision` was given"),
         "layout": "hdinsight",
         "deployBatch": True,
         "batchWorkerCount": int(table.values.get("workers", 2)),
-        "clusterLogin": login_of(settings.connection).login,
         "sshPublicKey": table.text("ssh_public_key", "the public key with which people reach the cluster's nodes"),
         **table.table("parameters").values,
     }
     size, region = (table.text(name, f"the {name} that `provision` was given") for name in ("size", "region"))
-    declared = Declaration("millrace-batch", region, size, parameters, {"clusterPassword": settings.connection})
+    declared = Declaration("millrace-batch", region, size, parameters, {"clusterPassword": _GATEWAYS})
     found = declared.request(hook).evaluated(hook.subscription_id, hook.tenant_id)
     nested = next(one for one in found.nested.values() if one.scope.deployment_name == _MODULE)
     (cluster,) = nested.resources

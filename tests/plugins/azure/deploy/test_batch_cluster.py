@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, D
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import error
+from tests.infra.deployments import PASSWORD
 from tests.plugins.azure.deploy.tries import A, finished, waited
 
 QUICKLY = timedelta(milliseconds=10)
@@ -130,12 +130,6 @@ class Night:
         task = kind(task_id="cluster", environment="azure.batch", poll=QUICKLY)  # type: ignore[call-arg]
         task.connect = self.connect  # type: ignore[attr-defined]
         return task
-
-
-@pytest.fixture(autouse=True)
-def gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_GATEWAY", json.dumps(told))
 
 
 def environment(folder: Path, cluster: str) -> Environment:
@@ -259,4 +253,4 @@ def test_without_the_table_there_is_no_cluster_of_its_own(tmp_path: Path) -> Non
 def test_no_secret_is_in_what_airflow_keeps(azure: Azure, night: Night) -> None:
     task, deferred = night.begin(CreateBatchClusterOperator)
     kept = f"{deferred.trigger.serialize()} {night.resumed(task, deferred)} {night.store.files}"
-    assert "a-Secret-of-the-gateway-1" not in kept
+    assert PASSWORD not in kept

@@ -53,7 +53,6 @@ def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch:
 
 def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
     """The states of one run of the DAG."""
-    gateway = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
     (folder / "airflow" / "dags").mkdir(parents=True)
     file = shutil.copy(Path(__file__).with_name("nightly_dag.py"), folder / "airflow" / "dags")
     night = {"NIGHT_ENVIRONMENT": name, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
@@ -63,7 +62,6 @@ def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
         | {
             "AIRFLOW_HOME": str(folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_AZURE_GATEWAY": json.dumps(gateway),
             "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
         }
     )
