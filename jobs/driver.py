@@ -125,6 +125,13 @@ def _extent(pipeline: Pipeline, interval: Interval) -> Dict[str, Any]:
     }
 
 
+def run_brokers(options: argparse.Namespace) -> None:
+    spark = start_session(BROKER_CHECK)
+    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
+    LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
+    print(f"millrace: {report}", flush=True)
+
+
 def run_redecode(options: argparse.Namespace) -> None:
     topic = find_topic(options.topic)
     query = redecode_query(topic.name)
@@ -133,13 +140,6 @@ def run_redecode(options: argparse.Namespace) -> None:
     result = {"run": options.run_id, "topic": topic.name, **redecode(spark, topic, lake, options.run_id)}
     LakeFiles(spark).replace(lake.run_result(query, options.run_id), json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
-
-
-def run_brokers(options: argparse.Namespace) -> None:
-    spark = start_session(BROKER_CHECK)
-    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
-    LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
-    print(f"millrace: {report}", flush=True)
 
 
 def _check_version(pipeline: Pipeline, version: str) -> None:
