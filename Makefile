@@ -19,7 +19,7 @@ VENV_CHECKOV := .venv-checkov
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-spark33 faults conformance lint lock
+.PHONY: help setup setup-dev demo down clean test test-spark33 faults conformance conformance-software lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -32,7 +32,7 @@ demo: setup ## See it at work: past days and live ticks through both layers (ARG
 	@$(VENV)/bin/millrace demo $(ARGS)
 
 down: ## Stop everything: streams, Spark jobs, Airflow, Kafka, Azurite; the data stays
-	@if [ -x $(VENV)/bin/millrace ]; then $(VENV)/bin/millrace down; fi
+	@if [ -x $(VENV)/bin/millrace ]; then MILLRACE_ENVIRONMENT=local $(VENV)/bin/millrace down; fi
 
 # What a mistyped MILLRACE_HOME names is not ours to delete: the stack's file tells.
 clean: down ## Stop everything and delete the data; downloads and .venv stay (ALL=1: downloads go too)
@@ -40,8 +40,8 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 		find "$(DATA)" -mindepth 1 -maxdepth 1 $(if $(ALL),,! -name downloads) -exec rm -rf {} +; fi
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-test: lint test-spark33 $(VENV_CHECKOV)/.setup ## Check and test everything (ARGS="..." is passed to pytest)
-	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+test: lint test-spark33 conformance-software $(VENV_CHECKOV)/.setup ## Check and test everything (ARGS="..." is passed to pytest)
+	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
 	@if [ -z "$(PYTHON33)" ]; then \
@@ -59,8 +59,12 @@ conformance: setup-dev ## Run the main job through a real Livy on YARN with Spar
 	@if [ -z "$(PYTHON33)" ]; then \
 		echo "Conformance is not tested: it needs Python 3.8; install it, or say PYTHON33=path"; exit 1; \
 	fi
-	@$(MAKE) --no-print-directory $(VENV33)/.setup
+	@$(MAKE) --no-print-directory $(VENV33)/.setup conformance-software
 	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance $(ARGS)
+
+# Livy, YARN and what drivers run on HDInsight, for the conformance tests, short or whole: no test fetches anything.
+conformance-software: setup-dev
+	@if [ -n "$(PYTHON33)" ]; then $(VENV)/bin/python -m tests.conformance.software; fi
 
 lint: setup-dev ## Check style, types, imports, and that jobs/ runs on Python 3.8
 	@$(VENV)/bin/ruff check .

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from jobs.archive import start_archive
 from jobs.broker_check import BROKER_CHECK, check_brokers
+from jobs.declaration import declaration_text
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
 from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query, speed_stream
@@ -75,6 +76,7 @@ def run_speed(options: argparse.Namespace) -> None:
     lake = Lake(options.lake)
     trigger = timedelta(seconds=options.trigger_s)
     files, since = LakeFiles(spark), datetime.now(timezone.utc)
+    _note_declaration(files, lake, pipeline, options.version)
 
     def is_stopping() -> bool:
         return is_stop_requested(files, lake.stop_request(query), options.owner, since)
@@ -106,11 +108,13 @@ def run_reprocess(options: argparse.Namespace) -> None:
     _check_version(pipeline, options.version)
     spark = start_session(batch_query(pipeline.name))
     lake = Lake(options.lake)
+    _note_declaration(LakeFiles(spark), lake, pipeline, options.version)
     coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
     about = {"run": options.run_id, "interval": interval.id, "version": options.version}
     result = {**about, **_extent(pipeline, interval), "raw_version": options.raw_version, **result}
-    for uri in (lake.run_result(pipeline.name, options.run_id), lake.newest_result(pipeline.name, interval.id)):
+    newest = lake.newest_result(pipeline.name, options.version, interval.id)
+    for uri in (lake.run_result(pipeline.name, options.run_id), newest):
         LakeFiles(spark).replace(uri, json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
 
@@ -140,6 +144,12 @@ def run_redecode(options: argparse.Namespace) -> None:
     result = {"run": options.run_id, "topic": topic.name, **redecode(spark, topic, lake, options.run_id)}
     LakeFiles(spark).replace(lake.run_result(query, options.run_id), json.dumps(result))
     print(f"millrace: {json.dumps(result)}", flush=True)
+
+
+def _note_declaration(files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> None:
+    """Before there is a row of this version: whoever reads one may have other code."""
+    if not files.exists(lake.declaration(version)):
+        files.replace(lake.declaration(version), declaration_text(pipeline))
 
 
 def _check_version(pipeline: Pipeline, version: str) -> None:

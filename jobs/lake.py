@@ -90,6 +90,10 @@ class Lake:
         """The package `jobs` that computes this version, as a zip."""
         return self._join("code", f"{version}.zip")
 
+    def declaration(self, version: str) -> str:
+        """What the pipeline was declared as in this version: its key, windows, topic."""
+        return self._join("code", f"{version}.json")
+
     def stream(self, query: str) -> str:
         """Which stream the task of a query's DAG supervises."""
         return self._join("control", query, "stream.json")
@@ -106,9 +110,9 @@ class Lake:
     def progress(self, query: str, date: str) -> str:
         return self._join("progress", query, f"{date}.jsonl")
 
-    def newest_result(self, pipeline: str, interval: str) -> str:
-        """What the newest run of an interval wrote, published or not."""
-        return self._join("runs", pipeline, "newest", f"{interval}.json")
+    def newest_result(self, pipeline: str, version: str, interval: str) -> str:
+        """What the newest run of an interval under a version wrote, published or not."""
+        return self._join("runs", pipeline, "newest", version, f"{interval}.json")
 
     def run_result(self, pipeline: str, run: str) -> str:
         return self._join("runs", pipeline, f"{run}.json")

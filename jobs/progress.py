@@ -140,8 +140,8 @@ def journal_line(
 
     An event was late for it when its window had ended by `late_watermark` (null: none was). `watermark` is the one at
     which windows were closed, `previous_watermark` that of the micro-batch before. `late_rows` is Spark's own count:
-    rows after partial aggregation, not events. In a line that was recovered from the checkpoint, what Spark does not
-    keep there is null.
+    rows that late events would have changed, not events; 0 where no event was late. (`millrace late` has the events.)
+    In a line that was recovered from the checkpoint, what Spark does not keep there is null.
     """
     source = progress["sources"][0]
     return {

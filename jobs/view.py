@@ -8,7 +8,9 @@ from typing import List, Sequence, Tuple
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.declaration import read_declaration
 from jobs.lake import Lake
+from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
 from jobs.serving import versions_by_interval
 from jobs.serving_table import preferred_versions
@@ -26,7 +28,7 @@ def serving_view(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: s
     `_partial` marks the rows of intervals that were published from an archive that was not proven complete;
     `_version` is the version that answers. An interval is served by the first version in the newest row of `serving`
     that has published it, and by the speed rows of the first of all where none has. `version` is served where
-    `serving` has no row of the pipeline.
+    `serving` has no row of the pipeline. Speed rows are told apart by the key that the served version declared.
 
     A snapshot: which versions and runs are served is read first, the tables after it, so that no interval is missing
     or doubled while one is being published, or another version is switched to. Call it again for newer answers.
@@ -38,7 +40,8 @@ def serving_view(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: s
     batch = read_table(spark, lake.batch(pipeline.name)).join(F.broadcast(runs), ["_interval", "_run"]).drop("_run")
     unpublished = ~F.col("_interval").isin([run[0] for run in served])
     log = read_table(spark, lake.speed(pipeline.name)).where(unpublished & (F.col("_version") == versions[0]))
-    speed = newest_rows(log, pipeline).withColumn("_partial", F.lit(False)).withColumn("_version", F.lit(versions[0]))
+    declared = read_declaration(LakeFiles(spark), lake, pipeline, versions[0])
+    speed = newest_rows(log, declared).withColumn("_partial", F.lit(False)).withColumn("_version", F.lit(versions[0]))
     view = speed.withColumn("_layer", F.lit("speed")).unionByName(
         batch.withColumn("_layer", F.lit("batch")), allowMissingColumns=True
     )

@@ -7,7 +7,7 @@ import os
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, List
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.infra.openapi import Judge
 
 _ROOT = Path(__file__).parents[1]
+_ONE_STACK = "tests/end_to_end/one_stack/"
 
 # An example is a Spark job: no deadline, and a session is shared on purpose.
 settings.register_profile(
@@ -41,14 +42,22 @@ for chatty in ("azure", "py4j"):
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """What brings Airflow and its streams up comes last: they would slow everything after them down.
 
-    Where several workers share the tests, it comes first instead, since it takes longest. A file's tests stay together,
-    and those of all files that use the one Airflow.
+    Where several workers share the tests, it comes first instead, since it takes longest.
     """
     items.sort(key=lambda item: "end_to_end" in item.path.parts, reverse=hasattr(config, "workerinput"))
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "streams" if "streams" in item.fixturenames else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay together, and those that share one stack with Airflow."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _ONE_STACK if file.startswith(_ONE_STACK) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

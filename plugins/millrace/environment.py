@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Environment", "StorageAccount", "Told", "batch_environment", "environment_file", "load_environment"]
 
-_FOLDER = PROJECT_ROOT / "infra" / "environments"
+_FOLDER = Path(os.environ.get("MILLRACE_ENVIRONMENTS") or PROJECT_ROOT / "infra" / "environments")
 _PLATFORMS = ("local", "hdinsight", "databricks")
 _LOCAL_LAKE = ("container", "path")
 _AZURE_LAKE = ("account", *_LOCAL_LAKE, "key_connection", "blob_endpoint")

@@ -20,10 +20,9 @@ import httpx
 import psutil
 
 from millrace.credentials import Login
-from millrace.home import PROJECT_ROOT, Home
+from millrace.home import Home
 from millrace.stack import process
-from millrace.stack.jar_lock import load_jar_set
-from millrace.stack.jars import fetch_jar_set, fetch_jars
+from millrace.stack.jars import fetch_jars
 from millrace.stack.java import find_java
 from millrace.stack.private_file import write_private
 from millrace.stack.process_record import load_record
@@ -31,13 +30,14 @@ from millrace.stack.settings import ports_for
 from millrace.storage_account import StorageAccount
 from tests.conformance.certificates import Certificates
 from tests.conformance.hadoop import OPENS, PORTS, write_configuration
+from tests.conformance.software import PYTHON, cluster_jars
 
-__all__ = ["GATEWAY", "LIVY", "YARN", "Cluster"]
+__all__ = ["GATEWAY", "LIVY", "QUICK", "YARN", "Cluster"]
 
 GATEWAY, LIVY, YARN = "gateway", "livy", "yarn"
-_NODE = "yarn-node"
-_PYTHON = PROJECT_ROOT / ".venv-spark33" / "bin" / "python"
-_PYSPARK_33 = next(_PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_NODE, _ENTRA = "yarn-node", "entra-gateway"
+_PYSPARK_33 = next(PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())
 _JARS_42 = Path(str(find_spec("pyspark").origin)).parent / "jars"
 _OF_JOBS = re.compile(r"delta|unitycatalog|kafka|spark-(sql|token)-.*kafka|commons-pool2")
 _LOG4J = """log4j.rootLogger=WARN,c
@@ -58,9 +58,9 @@ class Cluster:
         self._certificates = certificates
         self._login = login
         self._root = home.root / "cluster"
-        self._ports = ports_for(home, "cluster", (*PORTS, LIVY, GATEWAY))
+        self._ports = ports_for(home, "cluster", (*PORTS, LIVY, GATEWAY, _ENTRA))
         self.url = f"https://localhost:{self._ports[GATEWAY]}"
-        self.python = str(_PYTHON)
+        self.python = str(PYTHON)
         self.spark = self._root / "spark"
         self.event_logs = self._root / "events"
 
@@ -85,7 +85,7 @@ class Cluster:
         }
         records = []
         for name, server in servers.items():
-            command = [find_java(), "-Xmx320m", *OPENS, "-cp", self._class_path("yarn"), server]
+            command = [find_java(), "-Xmx320m", *QUICK, *OPENS, "-cp", self._class_path("yarn"), server]
             environment = {"JAVA_HOME": _java_home(), "PYTHONPATH": None}
             records.append(process.start(self._home, name, command, env=environment, cwd=self._root / "yarn"))
         process.await_ready(self._home, records, self._has_node, timedelta(seconds=180))
@@ -107,8 +107,9 @@ class Cluster:
             "SPARK_HOME": str(self.spark),
             "SPARK_CONF_DIR": str(self.spark / "conf"),
             "HADOOP_CONF_DIR": str(self._root / "hadoop"),
-            "PYSPARK_PYTHON": str(_PYTHON),
+            "PYSPARK_PYTHON": str(PYTHON),
             "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_SUBMIT_OPTS": " ".join(QUICK),
             "LIVY_CONF_DIR": str(folder),
             "LIVY_HOME": str(folder),
             "PYTHONPATH": None,
@@ -116,6 +117,7 @@ class Cluster:
         command = [
             find_java(),
             "-Xmx256m",
+            *QUICK,
             *OPENS,
             "-cp",
             self._class_path("livy"),
@@ -125,20 +127,27 @@ class Cluster:
         process.await_ready(self._home, [record], lambda: _is_answered(f"http://127.0.0.1:{port}/version"))
 
     def start_gateway(self) -> None:
-        settings = self._root / "gateway.json"
+        self._start_gateway(GATEWAY, {"user": self._login.login, "password": self._login.password})
+
+    def start_entra_gateway(self, signed_by: str, audience: str) -> str:
+        """The URL of another gateway, which takes tokens that the holder of this public key has signed."""
+        self._start_gateway(_ENTRA, {"signed_by": signed_by, "audience": audience})
+        return f"https://localhost:{self._ports[_ENTRA]}"
+
+    def _start_gateway(self, name: str, login: dict[str, str]) -> None:
+        settings = self._root / f"{name}.json"
         content = {
-            "port": self._ports[GATEWAY],
+            "port": self._ports[name],
             "certificate": str(self._certificates.certificate),
             "key": str(self._certificates.key),
-            "user": self._login.login,
-            "password": self._login.password,
+            **login,
             "livy": f"127.0.0.1:{self._ports[LIVY]}",
             "yarn": f"127.0.0.1:{self._ports['rm_web']}",
         }
         write_private(settings, json.dumps(content))
         script = Path(__file__).with_name("gateway_server.py")
-        record = process.start(self._home, GATEWAY, [sys.executable, str(script), str(settings)])
-        process.await_ready(self._home, [record], lambda: _is_listening(self._ports[GATEWAY]))
+        record = process.start(self._home, name, [sys.executable, str(script), str(settings)])
+        process.await_ready(self._home, [record], lambda: _is_listening(self._ports[name]))
 
     def kill(self, name: str) -> None:
         """SIGKILL to this process alone; the record stays, and a start takes it for a crash."""
@@ -155,8 +164,7 @@ class Cluster:
         return [each for each in psutil.process_iter() if _mentions(each, f"/jobs/{job_id}")]
 
     def _class_path(self, name: str) -> str:
-        jars = fetch_jar_set(load_jar_set(name, Path(__file__).parent), self._home.downloads)
-        return os.pathsep.join([str(self._root / name), str(self._root / "hadoop"), *(str(jar) for jar in jars)])
+        return os.pathsep.join([str(self._root / name), str(self._root / "hadoop"), *map(str, cluster_jars(name))])
 
     def _has_node(self) -> bool:
         try:

@@ -1,7 +1,8 @@
-"""A cluster's gateway as HDInsight has it: TLS and basic auth before Livy (`/livy`) and YARN (`/yarnui`).
+"""A cluster's gateway as HDInsight has it: TLS and a login before Livy (`/livy`) and YARN (`/yarnui`).
 
 A process of its own, so that it can be killed: `gateway_server.py SETTINGS`, a private JSON file with port,
-certificate, key, user, password, livy and yarn (host:port each).
+certificate, key, livy and yarn (host:port each), and either user and password, or the public key of who signs tokens
+and the audience that they are for.
 """
 
 from __future__ import annotations
@@ -12,24 +13,27 @@ import http.client
 import json
 import ssl
 import sys
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import jwt
 
 _ONE_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "host", "authorization"}
 
 
 def handler(settings: dict[str, Any]) -> type[BaseHTTPRequestHandler]:
     """Answers 401 without the right login, 404 for other paths, 502 when the server behind does not answer."""
-    login = base64.b64encode(f"{settings['user']}:{settings['password']}".encode()).decode()
+    is_let_in, challenge = _token_check(settings) if "audience" in settings else _password_check(settings)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if not hmac.compare_digest(self.headers.get("authorization", ""), f"Basic {login}"):
-                self._answer(401, [("WWW-Authenticate", 'Basic realm="HDInsight"')], b"")
+            if not is_let_in(self.headers.get("authorization", "")):
+                self._answer(401, [("WWW-Authenticate", challenge)], b"")
             elif self.path.startswith("/livy/"):
                 self._pass_on(settings["livy"], self.path.removeprefix("/livy"), body)
             elif self.path.startswith("/yarnui/"):
@@ -62,6 +66,26 @@ def handler(settings: dict[str, Any]) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
     return Handler
+
+
+def _password_check(settings: dict[str, Any]) -> tuple[Callable[[str], bool], str]:
+    login = base64.b64encode(f"{settings['user']}:{settings['password']}".encode()).decode()
+    return lambda given: hmac.compare_digest(given, f"Basic {login}"), 'Basic realm="HDInsight"'
+
+
+def _token_check(settings: dict[str, Any]) -> tuple[Callable[[str], bool], str]:
+    def is_let_in(given: str) -> bool:
+        scheme, _, token = given.partition(" ")
+        required = {"require": ["exp", "aud"]}
+        try:
+            jwt.decode(
+                token, settings["signed_by"], algorithms=["RS256"], audience=settings["audience"], options=required
+            )
+        except jwt.InvalidTokenError:
+            return False
+        return scheme == "Bearer"
+
+    return is_let_in, 'Bearer error="invalid_token"'
 
 
 def main(settings: dict[str, Any]) -> None:

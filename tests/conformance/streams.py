@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.interval import Interval
-from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from jobs.version import fingerprint
@@ -30,7 +30,10 @@ from millrace.supervision.control import StreamControl
 from millrace.waiting import until
 from tests.end_to_end.topic_oracle import KafkaRecord, high_low, read_topic, view_rows
 
-__all__ = ["DAY", "PATIENCE", "Streams"]
+__all__ = ["ARCHIVE", "DAY", "PATIENCE", "SPEED", "Streams"]
+
+ARCHIVE, SPEED = archive_query(stock_ticks.name), speed_query(stock_high_low.name)
+_JOBS = {ARCHIVE: ARCHIVE, SPEED: speed_stream(stock_high_low.name, fingerprint(stock_high_low))}
 
 # It ended more than the topic's allowed lateness ago: no run waits for it, at whatever hour.
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
@@ -55,6 +58,21 @@ class Streams:
         """Ticks of ten symbols, one a second, with everything that goes wrong."""
         ticks = generate(Settings(start, rate=1, count=count, seed=seed, disorder=0.05, duplicates=0.02, garbage=0.02))
         send(ticks, stock_ticks.name, self.environment.kafka_bootstrap, self.environment.kafka_options)
+
+    def begin(self, day: int, next_day: int) -> None:
+        """Ticks of DAY, and of the day after it, so many, and both streams over them."""
+        self.produce(DAY + timedelta(hours=1), day, seed=3)
+        self.produce(DAY + timedelta(hours=30), next_day, seed=4)
+        for job in (self.archive("archive.1"), self.speed("speed.1")):
+            running = self.platform.submit(job)
+            assert (running.name, running.owner, running.arguments) == (job.name, job.owner, job.arguments)
+            assert self.platform.state(running.id).state is JobState.RUNNING
+
+    def live(self, query: str) -> RunningJob:
+        """The driver of ARCHIVE or SPEED."""
+        found = self.platform.find(_JOBS[query])
+        assert found is not None
+        return found
 
     def archive(self, owner: str) -> SparkJob:
         return archive_job(stock_ticks, _SECOND, self.environment, owner)

@@ -15,37 +15,29 @@ import pytest
 
 from jobs.errors import MillraceError
 from jobs.interval import Interval
-from jobs.lake import Lake, archive_query, speed_query, speed_stream
+from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
-from jobs.version import fingerprint
 from millrace.credentials import Login
 from millrace.environment import Environment
 from millrace.lake.offsets import end_offsets
 from millrace.lake.published import publications
 from millrace.platforms.hdinsight import hdinsight_platform
 from millrace.platforms.hdinsight_gateway import Gateway
-from millrace.platforms.protocol import JobState, RunningJob, SparkJob
+from millrace.platforms.hdinsight_login import BasicLogin
+from millrace.platforms.protocol import JobState, SparkJob
 from millrace.waiting import until
 from tests.conformance.cluster import GATEWAY, LIVY, Cluster
-from tests.conformance.streams import DAY, PATIENCE, Streams
+from tests.conformance.streams import ARCHIVE, DAY, PATIENCE, SPEED, Streams
 from tests.end_to_end.topic_oracle import decode
 
 pytestmark = pytest.mark.timeout(1200)
-
-ARCHIVE, SPEED = archive_query(stock_ticks.name), speed_query(stock_high_low.name)
-JOBS = {ARCHIVE: ARCHIVE, SPEED: speed_stream(stock_high_low.name, fingerprint(stock_high_low))}
 
 
 @pytest.fixture(scope="module")
 def streams(azure: Environment) -> Streams:
     streams = Streams(azure)
-    streams.produce(DAY + timedelta(hours=1), 3000, seed=3)
-    streams.produce(DAY + timedelta(hours=30), 600, seed=4)
-    for job in (streams.archive("archive.1"), streams.speed("speed.1")):
-        running = streams.platform.submit(job)
-        assert (running.name, running.owner, running.arguments) == (job.name, job.owner, job.arguments)
-        assert streams.platform.state(running.id).state is JobState.RUNNING
+    streams.begin(3000, 600)
     return streams
 
 
@@ -66,7 +58,7 @@ def test_a_second_submission_returns_the_live_job(streams: Streams) -> None:
 def test_no_secret_is_where_people_or_programs_look(
     streams: Streams, cluster: Cluster, passwords: dict[str, str]
 ) -> None:
-    job = _live(streams, ARCHIVE)
+    job = streams.live(ARCHIVE)
     gateway, store = streams.platform.gateway, streams.platform.store
     number = store.read_json(f"jobs/{job.id}/batch.json")["number"]
     tag = store.read_json(f"jobs/{job.id}/job.json")["tag"]
@@ -91,9 +83,9 @@ def test_no_secret_is_where_people_or_programs_look(
 def test_livy_killed_and_restarted_without_memory_the_jobs_are_found_by_yarn(
     streams: Streams, cluster: Cluster
 ) -> None:
-    before = {query: _live(streams, query) for query in (ARCHIVE, SPEED)}
+    before = {query: streams.live(query) for query in (ARCHIVE, SPEED)}
     cluster.kill(LIVY)
-    assert {query: _live(streams, query) for query in before} == before, "YARN alone tells it"
+    assert {query: streams.live(query) for query in before} == before, "YARN alone tells it"
     with pytest.raises(httpx.HTTPStatusError, match="502"):
         streams.platform.gateway.check_livy()
     cluster.start_livy()
@@ -106,28 +98,28 @@ def test_livy_killed_and_restarted_without_memory_the_jobs_are_found_by_yarn(
 
 
 def test_the_gateway_killed_nothing_is_concluded_from_its_silence(streams: Streams, cluster: Cluster) -> None:
-    before = _live(streams, SPEED)
+    before = streams.live(SPEED)
     cluster.kill(GATEWAY)
     for ask in (lambda: streams.platform.state(before.id), lambda: streams.platform.submit(streams.speed("speed.4"))):
         with pytest.raises(httpx.TransportError):
             ask()
     cluster.start_gateway()
-    assert _live(streams, SPEED) == before
+    assert streams.live(SPEED) == before
     assert streams.platform.state(before.id).state is JobState.RUNNING
 
 
 def test_a_wrong_login_is_refused_and_no_job_is_lost_by_it(streams: Streams, cluster: Cluster) -> None:
-    wrong = Gateway(cluster.url, lambda: Login("millrace", "wrong"), streams.platform.settings.ca_file)
+    wrong = Gateway(cluster.url, BasicLogin(lambda: Login("millrace", "wrong")), streams.platform.settings.ca_file)
     with pytest.raises(MillraceError, match=r"refuses the login: 401.*correct its Airflow connection"):
         wrong.check_livy()
     with pytest.raises(httpx.HTTPStatusError, match="401"):
-        dataclasses.replace(streams.platform, gateway=wrong).state(_live(streams, SPEED).id)
+        dataclasses.replace(streams.platform, gateway=wrong).state(streams.live(SPEED).id)
 
 
 def test_a_drivers_container_killed_in_a_micro_batch_loses_and_doubles_nothing(
     streams: Streams, cluster: Cluster
 ) -> None:
-    job = _live(streams, SPEED)
+    job = streams.live(SPEED)
     streams.produce(DAY + timedelta(hours=31), 1500, seed=5)
 
     def is_under_way() -> bool:
@@ -168,7 +160,7 @@ def test_an_interval_is_reprocessed_certified_and_published(streams: Streams) ->
 
 
 def test_a_second_driver_of_a_query_ends_with_the_code_of_a_held_lock(streams: Streams) -> None:
-    streams.await_true("its lock", _live(streams, ARCHIVE), lambda: _is_locked_by(streams, "archive.1"))
+    streams.await_true("its lock", streams.live(ARCHIVE), lambda: _is_locked_by(streams, "archive.1"))
     other = dataclasses.replace(streams.archive("archive.6"), name="another_name")
     running = streams.platform.submit(other)
     status = streams.end(running)
@@ -185,9 +177,9 @@ def test_wrong_arguments_end_with_their_code_and_what_is_wrong(streams: Streams)
 
 
 def test_cancelling_ends_a_job_by_livy_or_past_a_livy_that_forgot_it(streams: Streams) -> None:
-    forgotten, known = _live(streams, ARCHIVE), _live(streams, SPEED)
+    forgotten, known = streams.live(ARCHIVE), streams.live(SPEED)
     for job in (forgotten, known):
-        streams.platform.cancel(job.id)
+        streams.platform.cancel(job.id, timedelta(0))
         assert streams.platform.state(job.id).state is JobState.CANCELLED
         assert streams.platform.find(job.name) is None
     streams.platform.cancel(known.id)
@@ -201,12 +193,6 @@ def test_a_stop_request_ends_a_stream_after_its_micro_batch(streams: Streams) ->
     assert "millrace: stopped on request" in streams.platform.logs(running.id, 20)
     with pytest.raises(MillraceError, match=r"job nonsense: .*no such job"):
         streams.platform.state("nonsense")
-
-
-def _live(streams: Streams, query: str) -> RunningJob:
-    found = streams.platform.find(JOBS[query])
-    assert found is not None
-    return found
 
 
 def _is_locked_by(streams: Streams, owner: str) -> bool:

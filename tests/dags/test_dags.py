@@ -67,7 +67,7 @@ def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
 def test_a_stream_is_one_run_that_is_followed_by_a_teardown(dags: dict[str, Any], dag_id: str) -> None:
     dag = dags[dag_id]
     assert (dag["schedule"], dag["max_active_runs"], dag["catchup"]) == ("@once", 1, False)
-    assert dag["tasks"] == {"stream": ["ensure_stopped"], "ensure_stopped": []}
+    assert dag["tasks"] == {"begin": ["ensure_stopped", "stream"], "stream": ["ensure_stopped"], "ensure_stopped": []}
     assert dag["teardowns"] == ["ensure_stopped"]
     for line in ("mark the task", "clear the task", "pause the DAG", "After 5 drivers in a row"):
         assert line in dag["doc"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,14 +20,16 @@ from millrace.lake.certificate import certify
 from millrace.lake.offsets import end_offsets
 from millrace.lake.store import LakeStore
 from millrace.platforms import platform_for
+from millrace.platforms.local import local_platform
 from millrace.platforms.protocol import RunningJob
 from millrace.stack.airflow_client import AirflowClient
+from tests.end_to_end.drivers import driver_processes
 
 __all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "Streams", "await_true"]
 
 ARCHIVE = archive_query(stock_ticks.name)
 SPEED = speed_query(stock_high_low.name)
-DAYS = 3
+DAYS = int(os.environ.get("MILLRACE_PAST_DAYS", "3"))
 # They ended a day ago at least, which is more than the allowed lateness: no run waits for them, at whatever hour.
 FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS + 1)
 VERSIONS = {ARCHIVE: RAW_VERSION, SPEED: fingerprint(stock_high_low)}
@@ -96,6 +99,9 @@ class Streams:
         platform = platform_for(self.environment)
         return await_true(f"driver of {query}", lambda: platform.find(STREAMS[query]), timedelta(minutes=5))
 
+    def processes(self, job: RunningJob) -> list[psutil.Process]:
+        return driver_processes(local_platform(self.environment), job)
+
     def last_batch(self, query: str, log: str) -> int:
         """Number of the newest micro-batch in the checkpoint's `offsets` (planned) or `commits` (done); -1: none."""
         folder = f"{Lake('').checkpoint(query, VERSIONS[query])}/{log}"
@@ -117,7 +123,7 @@ class Streams:
 
     def _kill(self, query: str, job: RunningJob) -> int:
         """Kills the driver's processes as soon as a micro-batch is under way; its number."""
-        victims = await_true(f"processes of {job.id}", lambda: _processes(job))
+        victims = await_true(f"processes of {job.id}", lambda: self.processes(job))
 
         def under_way() -> int | None:
             planned = self.last_batch(query, "offsets")
@@ -140,16 +146,3 @@ class Streams:
             return all(done.get(str(partition), 0) >= end for partition, end in offsets.items())
 
         await_true(f"{SPEED} at {offsets}", reached, timedelta(minutes=5))
-
-
-def _processes(job: RunningJob) -> list[psutil.Process]:
-    """The driver's JVM, which its Python does not outlive; not the watcher that reports how they ended."""
-    return [process for process in psutil.process_iter() if _is_driver(process, job)]
-
-
-def _is_driver(process: psutil.Process, job: RunningJob) -> bool:
-    try:
-        command = process.cmdline()
-    except psutil.Error:
-        return False
-    return any("SparkSubmit" in part for part in command) and job.owner in command

@@ -21,13 +21,14 @@ from millrace.lake.published import Publication, publications
 from millrace.platforms.protocol import RunningJob
 from millrace.stack.airflow_settings import process_environment
 from millrace.stack.process import environment_with
+from tests.end_to_end.drivers import driver_processes
 from tests.end_to_end.topic_oracle import KafkaRecord
 from tests.faults.keepers import Keeper
 from tests.faults.producer import Load
 from tests.faults.reader import Reader, Windows
 from tests.faults.signals import kill
 from tests.faults.stack import FaultStack
-from tests.faults.streams import Stream, driver_processes
+from tests.faults.streams import Stream
 from tests.faults.waiting import PATIENCE, await_true
 
 __all__ = ["BatchRun", "Scene"]

@@ -17,12 +17,12 @@ from millrace.environment import Environment
 from millrace.lake.tables import open_table
 from millrace.platforms.local import LocalPlatform, local_platform
 from millrace.platforms.local_folder import JobFolder, job_folders
-from millrace.platforms.local_tree import session_members
 from millrace.platforms.protocol import RunningJob, SparkJob
+from tests.end_to_end.drivers import driver_processes
 from tests.faults.stack import FaultStack
 from tests.faults.waiting import await_true, quietly
 
-__all__ = ["Stream", "driver_processes", "streams_of"]
+__all__ = ["Stream", "streams_of"]
 
 _LAKE = Lake("")
 
@@ -110,12 +110,6 @@ class Stream:
     def _newest(self, log: str) -> int:
         names = [path.rpartition("/")[2] for path in self.stack.store.list(f"{self.checkpoint}/{log}")]
         return max((int(name) for name in names if name.isdigit()), default=-1)
-
-
-def driver_processes(platform: LocalPlatform, job: RunningJob) -> list[psutil.Process]:
-    """The driver's JVM and Python; not the watcher, which writes down how they ended."""
-    session = JobFolder(platform.root / job.id).session
-    return [process for process in session_members(session) if process.pid != session] if session else []
 
 
 def streams_of(stack: FaultStack, archive_trigger: timedelta, speed_trigger: timedelta) -> tuple[Stream, Stream]:

@@ -82,7 +82,7 @@ class Story(LayerRuns):
 
     def lost(self, monkeypatch: pytest.MonkeyPatch) -> LostOffsets:
         monkeypatch.setattr("millrace.lake.lost_offsets.find_pipeline", lambda name: self.pipeline)
-        return find_lost(self.environment, self.topic)
+        return find_lost(self.environment, self.topic, [VERSION])
 
     def offsets(self) -> list[int]:
         """What the archive holds of partition 0, doubles and all."""

@@ -40,7 +40,9 @@ def reprocessed(run: LayerRuns, spark: SparkSession, raw_version: int) -> None:
     """Reprocesses Friday and writes down what the driver writes down."""
     (result,) = run.reprocess([NOON], raw_version)
     about = {"run": f"{VERSION}-{raw_version}-{FRIDAY.id}", "version": VERSION, "raw_version": raw_version}
-    LakeFiles(spark).replace(run.lake.newest_result(run.pipeline.name, FRIDAY.id), json.dumps({**about, **result}))
+    LakeFiles(spark).replace(
+        run.lake.newest_result(run.pipeline.name, VERSION, FRIDAY.id), json.dumps({**about, **result})
+    )
 
 
 def test_the_records_behind_a_key_say_who_counted_them(
@@ -49,10 +51,10 @@ def test_the_records_behind_a_key_say_who_counted_them(
     here = replace(environment, lake=lake.root)
 
     def explained(minute: str) -> Explanation:
-        return explain(here, run.pipeline, FRIDAY, {"symbol": "A", "window_start": f"2026-11-20T{minute}"})
+        return explain(here, run.pipeline, FRIDAY, {"symbol": "A", "window_start": f"2026-11-20T{minute}"}, VERSION)
 
-    with pytest.raises(MillraceError, match="has never been reprocessed"):
-        newest_result(here, run.pipeline, FRIDAY)
+    with pytest.raises(MillraceError, match="has never been reprocessed under version v1"):
+        newest_result(here, run.pipeline, FRIDAY, VERSION)
     run.stream([[tick(0), tick(0, symbol="B"), tick(1)], [tick(10)], [tick(0.5, price=9)]])
     run.produce([tick(1.5), tick(12)])
     reprocessed(run, spark, run.archive())
@@ -74,16 +76,17 @@ def test_the_records_behind_a_key_say_who_counted_them(
     assert [record.speed for record in explained("12:01").records] == [COUNTED, "not yet read"]
     assert explained("12:12").speed is None
     assert explained("12:30").records == []
-    windows = newest_result(here, run.pipeline, FRIDAY)["late"]["windows"]
-    assert late_events(here, run.pipeline, FRIDAY, VERSION) == LateEvents(1, {NOON: 1})
+    windows = newest_result(here, run.pipeline, FRIDAY, VERSION)["late"]["windows"]
+    assert late_events(here, run.pipeline, FRIDAY, VERSION) == LateEvents(1, {NOON: 1}, {dropped.read.batch_id: 1})
     assert windows == [[NOON.isoformat(), 1]]
     causes = {found["key"]["window_start"][11:16]: found["cause"] for found in _differences(here, run)}
     assert causes == {"12:00": "late", "12:01": "not yet read", "12:12": "not yet read"}
 
     with pytest.raises(UsageError, match=r"give every column of it, as in symbol=… window_start=…"):
-        explain(here, run.pipeline, FRIDAY, {"symbol": "A"})
+        explain(here, run.pipeline, FRIDAY, {"symbol": "A"}, VERSION)
 
 
 def _differences(environment: Environment, run: LayerRuns) -> list[dict[str, dict[str, str]]]:
-    found: list[dict[str, dict[str, str]]] = newest_result(environment, run.pipeline, FRIDAY)["parity"]["differences"]
+    result = newest_result(environment, run.pipeline, FRIDAY, VERSION)
+    found: list[dict[str, dict[str, str]]] = result["parity"]["differences"]
     return found

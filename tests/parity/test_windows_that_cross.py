@@ -50,7 +50,7 @@ def in_batches(batches: Sequence[Sequence[Arrival]], sent: Sequence[Sent]) -> li
 def write_down(spark: SparkSession, run: LayerRuns, raw_version: int, interval: Interval, result: Any) -> None:
     """As a driver does."""
     about = {"run": f"{VERSION}-{raw_version}-{interval.id}", "version": VERSION, "raw_version": raw_version}
-    uri = run.lake.newest_result(run.pipeline.name, interval.id)
+    uri = run.lake.newest_result(run.pipeline.name, VERSION, interval.id)
     LakeFiles(spark).replace(uri, json.dumps({**about, **result}))
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_row_of_a_sliding_window_is_unexplained_beside_late_ones(
         minute: [
             record.speed
             for record in explain(
-                here, run.pipeline, BEFORE, {"symbol": "A", "window_start": f"2028-02-28T{minute}"}
+                here, run.pipeline, BEFORE, {"symbol": "A", "window_start": f"2028-02-28T{minute}"}, VERSION
             ).records
         ]
         for minute in ("23:52", "23:54", "23:56")
@@ -172,7 +172,7 @@ def test_sessions_over_midnight_are_one_row_and_what_the_stream_makes_of_them_is
 
     here = replace(environment, lake=lake.root)
     write_down(spark, run, raw_version, BEFORE, before)
-    explained = explain(here, run.pipeline, BEFORE, {"symbol": "A", "session_start": began.isoformat()})
+    explained = explain(here, run.pipeline, BEFORE, {"symbol": "A", "session_start": began.isoformat()}, VERSION)
     assert [record.speed for record in explained.records] == [*5 * ["counted"], "late", "in another session"]
     dropped = late_events(here, run.pipeline, LEAP_DAY, VERSION)
     assert dropped is not None

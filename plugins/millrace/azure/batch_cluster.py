@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jobs.errors import MillraceError, UsageError
 from millrace.azure.declaration import Declaration
 from millrace.environment import Environment
+from millrace.platforms.hdinsight_settings import HdinsightSettings
 
 if TYPE_CHECKING:
     from millrace.azure.arm import Resource
@@ -38,6 +39,11 @@ def batch_cluster(environment: Environment, hook: ResourceManagerHook) -> Resour
     table.refuse_unknown(
         ("cluster", "container", "prefix", "size", "region", "ssh_public_key", "workers", "parameters")
     )
+    if HdinsightSettings.of(environment).token_scope:
+        raise UsageError(
+            f"{table.path}: hdinsight.login is 'entra', and a cluster for batch runs is made"
+            " with a gateway that takes a password: use 'basic', or take the table hdinsight.batch out"
+        )
     parameters = {
         **_UNUSED,
         "prefix": table.text("prefix", "the prefix that the DAG `provision` was given"),

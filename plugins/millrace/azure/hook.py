@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.microsoft.azure.hooks.base_azure import _AZURE_CLOUD_ENVIRONMENTS, AzureBaseHook
 
 from jobs.errors import UsageError
+from millrace.azure.identity import with_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -89,18 +88,10 @@ class ResourceManagerHook(AzureBaseHook):
 
 def _checked(connection: Connection) -> Connection:
     """A copy that asks for azure-identity's credentials: those that the SDK takes."""
-    extra, name = dict(connection.extra_dejson), connection.conn_id
+    extra, name = connection.extra_dejson, connection.conn_id
     if not extra.get("subscriptionId"):
         raise UsageError(f"connection {name!r} names no subscription; set its field `Azure Subscription ID`")
     cloud = extra.get("cloud_environment") or "AzurePublicCloud"
     if cloud not in _AZURE_CLOUD_ENVIRONMENTS:
         raise UsageError(f"connection {name!r}: cloud {cloud!r} is unknown; use {', '.join(_AZURE_CLOUD_ENVIRONMENTS)}")
-    # The provider takes the two together, and silently another identity where one is missing.
-    if bool(extra.get("managed_identity_client_id")) != bool(extra.get("workload_identity_tenant_id")):
-        raise UsageError(
-            f"connection {name!r} has one of managed_identity_client_id and workload_identity_tenant_id; the provider "
-            "ignores one without the other; set both or neither"
-        )
-    checked = copy.copy(connection)
-    checked.extra = json.dumps(extra | {"use_azure_identity_object": True})
-    return checked
+    return with_identity(connection)

@@ -17,6 +17,7 @@ from millrace.operators.reprocess import ReprocessOperator
 from millrace.supervision.connection import environment_for_task
 from millrace.tasks.batch import log_parity, publish_run
 from millrace.tasks.intervals import RunRequest
+from millrace.tasks.partial_label import label_partial, partial_label
 from millrace.tasks.repair import choose_intervals
 
 __all__ = ["batch_layer", "interval_runs"]
@@ -33,8 +34,8 @@ the DAG `{upgrade}` has brought it into service.
 *Certify* waits, deferred, until {lateness} after the interval's end (the lateness that topic `{topic}` allows), then
 until the archive has all that Kafka held at that time: its log says what it waits for. After {certify_within} it fails,
 and nothing is published; clear it to try again. With `allow_partial` it does not wait, and the interval is published
-as *partial* where the archive is not proven complete: the view, the lists of intervals and the logs say so, until a
-complete run takes its place.
+as *partial* where the archive is not proven complete: the names of the tasks *certify* and *publish*, their logs, the
+view and the lists of intervals say so, until a complete run takes its place.
 
 *Past days*: create a backfill in the UI (or by the API). A run of logical date *D* covers the intervals that ended
 between *D* and the next run: the nightly run of day *D* covers day *D*. Both dates of a backfill are inclusive, and
@@ -152,14 +153,17 @@ def interval_runs(
     run on, and the environment that names it.
     """
     name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
+    label = partial_label(shown)
 
     @task(map_index_template=shown)
     def compare(interval: str, run: Any) -> dict[str, int]:
         return log_parity(name, interval, run, environment)
 
-    @task(map_index_template=shown)
+    @task(map_index_template=label)
     def publish(interval: str, run: Any, certificate: Any) -> bool:
-        return publish_run(name, interval, run, certificate, environment)
+        published = publish_run(name, interval, run, certificate, environment)
+        label_partial(get_current_context(), certificate["partial"] if published else ())
+        return published
 
     @task_group
     def interval_run(interval: str) -> None:
@@ -167,11 +171,12 @@ def interval_runs(
             task_id="certify",
             pipeline=name,
             interval=interval,
+            version=version,
             within=certify_within,
             environment=environment,
             retries=5,
             retry_delay=timedelta(seconds=20),
-            map_index_template="{{ task.interval }}",
+            map_index_template=partial_label("{{ task.interval }}"),
         )
         reprocess = ReprocessOperator(
             task_id="reprocess",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, get_current_context, task
 
 from jobs.lake import archive_query, speed_query, upgrade_query
@@ -121,7 +122,9 @@ def _stream(
         def ensure_stopped() -> None:
             stop_left_driver(query, environment, get_current_context()["ti"])
 
-        stream >> ensure_stopped().as_teardown()  # runs however the stream ended, and decides nothing
+        # What follows a setup runs however the stream ended, decides nothing, and is cleared with the stream.
+        begin = EmptyOperator(task_id="begin")
+        begin >> stream >> ensure_stopped().as_teardown(setups=begin)
     return dag
 
 

@@ -43,9 +43,11 @@ Brings the code here into service as a new version of `{name}`, while the served
 
 Before the switch nothing of the served version is touched: when a step fails, or somebody rejects, or marks the run
 failed, the candidate stops and the run fails. Correct the cause and trigger the DAG again: it goes on with what is not
-published yet. While `{speed}` has no active run, *candidate* keeps the new driver until it has one.
+published yet. While `{speed}` has no active run, *candidate* keeps the new driver until it has one, or until another
+version is served: a candidate that was rolled back, or overtaken, stops its driver and ends.
 """
 _PLANNED = "{{ ti.xcom_pull(task_ids='plan')['version'] }}"
+_SERVING = "{{ ti.xcom_pull(task_ids='plan')['serving'] }}"
 _COMPARED = "{{ ti.xcom_pull(task_ids='compare_versions') }}"
 
 
@@ -134,6 +136,7 @@ def _tasks(
         task_id="candidate",
         pipeline=pipeline.name,
         version=_PLANNED,
+        since=_SERVING,
         make_job=partial(speed_job, pipeline.name, trigger=trigger),
         policy=policy,
         environment=environment,

@@ -35,6 +35,10 @@ def accept_loss(
     topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.")],
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    version: Annotated[
+        list[str] | None,
+        typer.Option(help="A version, neither served nor the code's, whose stream is to go on too. May be repeated."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is lost.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +53,7 @@ def accept_loss(
     from millrace.lake.lost_offsets import find_lost
 
     found, environment = find_topic(topic), connected().environment
-    lost = find_lost(environment, found)
+    lost = find_lost(environment, found, version or ())
     if not as_json:
         show(lost)
     loss = None

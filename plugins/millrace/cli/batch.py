@@ -84,10 +84,12 @@ def reprocess_interval(
     from jobs.lake import Lake
     from millrace.builders.reprocess_job import reprocess_job
     from millrace.cli.follow import owner_token, run_to_end
+    from millrace.lake.declared import declared
     from millrace.lake.published import publish
     from millrace.lake.serving import served_version
 
     version = version or served_version(connection.environment, pipeline)
+    pipeline = declared(connection.environment, pipeline, version)
     certificate = _certify(connection, pipeline, interval, wait, allow_partial)
     run = owner_token("reprocess")
     job = reprocess_job(pipeline, interval, certificate.to_json(), connection.environment, run, version)

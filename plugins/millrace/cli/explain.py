@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.errors import UsageError
-from millrace.cli.shared import Json, plain_table, print_json, print_rich
+from millrace.cli.shared import Json, Version, chosen_version, plain_table, print_json, print_rich
 
 if TYPE_CHECKING:
     from millrace.lake.explain import Explanation, Record
@@ -17,6 +17,7 @@ __all__ = ["register"]
 
 EXAMPLES = """Examples:\n
 millrace explain stock_high_low 2026-11-20 — what differs in the newest run of the interval, and why\n
+millrace explain stock_high_low 2026-11-20 --version here — of the code here, before it is served\n
 millrace explain stock_high_low 2026-11-20 symbol=AAPL window_start=2026-11-20T14:30 — the raw records of one key\n
 """
 
@@ -32,9 +33,13 @@ def explain(
     pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
     interval: Annotated[str, typer.Argument(help="The interval's start: 2026-11-20 or 20261120T000000Z.")],
     key: Key = None,
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
-    """Show what the newest run of an interval has that the speed layer has not, and the events behind one key."""
+    """Show what the newest run of an interval has that the speed layer has not, and the events behind one key.
+
+    By default that of the served version, or, where it has not run the interval, of the version that was before it.
+    """
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
@@ -43,12 +48,13 @@ def explain(
 
     found = find_pipeline(pipeline)
     each = Interval.parse(interval, found.interval)
-    environment = connected().environment
+    connection = connected()
+    environment, chosen = connection.environment, chosen_version(connection, found, version) if version else None
     if key:
-        explanation = lake.explain(environment, found, each, dict(map(_column, key)))
+        explanation = lake.explain(environment, found, each, dict(map(_column, key)), chosen)
         print_json(asdict(explanation)) if as_json else _show(explanation)
         return
-    result = lake.newest_result(environment, found, each)
+    result = lake.newest_result(environment, found, each, chosen)
     if as_json:
         print_json(result)
     else:

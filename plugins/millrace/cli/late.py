@@ -31,6 +31,7 @@ def late(
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
+    from millrace.lake.declared import declared
     from millrace.lake.late import late_events
     from millrace.lake.serving import served_version
 
@@ -38,14 +39,16 @@ def late(
     each = Interval.parse(interval, found.interval)
     environment = connected().environment
     version = served_version(environment, found)
-    dropped = late_events(environment, found, each, version)
+    dropped = late_events(environment, declared(environment, found, version), each, version)
     if dropped is None:
         raise MillraceError(
             f"pipeline {found.name!r}: version {version} of its speed layer has never run, so it dropped nothing; the"
-            f" newest run's result says what another version dropped: millrace explain {found.name} {each.id}"
+            f" result of another version's newest run says what that dropped: millrace explain {found.name} {each.id}"
+            " --version VERSION"
         )
     if as_json:
-        print_json({"interval": each.id, "events": dropped.events, "windows": list(dropped.windows.items())})
+        windows, batches = list(dropped.windows.items()), list(dropped.micro_batches.items())
+        print_json({"interval": each.id, "events": dropped.events, "windows": windows, "micro_batches": batches})
         return
     table = plain_table()
     table.add_column("window")
@@ -54,4 +57,5 @@ def late(
         table.add_row(f"{start:%Y-%m-%d %H:%M:%S}", f"{events:,}")
     if dropped.windows:
         print_rich(table)
-    typer.echo(f"{found.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows")
+    by = f", dropped by {len(dropped.micro_batches):,} micro-batches" if dropped.events else ""
+    typer.echo(f"{found.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows{by}")

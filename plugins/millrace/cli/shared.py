@@ -39,12 +39,12 @@ def chosen_version(connection: Connection, pipeline: Pipeline, version: str | No
 def connected() -> Connection:
     """The current environment; raises MillraceError where Kafka or the lake does not answer."""
     from millrace.environment import load_environment
-    from millrace.supervision.connection import connect, unreachable
+    from millrace.supervision.connection import connect, unanswered
 
-    name = load_environment().name
-    if missing := unreachable(name):
-        raise MillraceError(f"{missing}, or `millrace up`")
-    return connect(name)
+    environment = load_environment()
+    if missing := unanswered(environment):
+        raise MillraceError(f"{missing}, or `millrace up`" if environment.platform == "local" else missing)
+    return connect(environment.name)
 
 
 def moment(option: str, text: str | None) -> datetime | None:

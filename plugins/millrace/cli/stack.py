@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.errors import UsageError
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["register"]
+__all__ = ["micro_batch", "register"]
 
 UP_EXAMPLES = """Examples:\n
 millrace up — Kafka, Azurite and Airflow, on loopback; what runs already is kept\n
@@ -23,6 +26,7 @@ millrace down — streams stop after their micro-batch; the data stays, and `mil
 """
 STATUS_EXAMPLES = """Examples:\n
 millrace status — processes, streams with their lag, Spark jobs\n
+MILLRACE_ENVIRONMENT=databricks millrace status — the same on a cluster: streams, lag, last errors, where logs are\n
 millrace status --json | jq '.streams[] | {query, state, lag}'
 """
 
@@ -41,6 +45,7 @@ def up(
     from millrace.home import Home
     from millrace.stack import lifecycle
 
+    _check_is_here("up", "that environment is made by the DAG `provision` with platform azure")
     home = Home.current()
     done = lifecycle.up(home, airflow=airflow) + _create_topics(home)
     for line in done or ["everything was up already"]:
@@ -54,6 +59,11 @@ def down() -> None:
     from millrace.home import Home
     from millrace.shutdown import stop_everything
 
+    _check_is_here(
+        "down",
+        "stop the streams there by marking their tasks in Airflow, or with `millrace archive TOPIC --stop` and"
+        " `millrace speed PIPELINE --stop`; the DAG `teardown` deletes that environment",
+    )
     for line in stop_everything(Home.current(), "millrace down") or ["nothing was running"]:
         typer.echo(line)
 
@@ -66,20 +76,43 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json(found)
         return
-    if not found["processes"] and not found["jobs"]:
+    is_here = found["platform"] in ("local", None)
+    if is_here and not found["processes"] and not found["jobs"]:
         typer.echo("nothing runs; start it with `millrace up`, or see it at work with `millrace demo`")
         return
-    print_rich(_processes(found["processes"]))
-    if found["streams"]:
-        print_rich(_streams(found["streams"]))
-    if found["jobs"]:
-        print_rich(_jobs(found["jobs"]))
-    if found["airflow"]:
-        typer.echo(f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})")
-    for line in found["versions"]:
+    parts = (("processes", _processes), ("streams", _streams), ("jobs", _jobs))
+    print_rich(*(table(found[name]) for name, table in parts if found[name]))
+    for line in _lines(found, is_here):
         typer.echo(line)
+
+
+def _lines(found: dict[str, Any], is_here: bool) -> Iterator[str]:
+    """What is told below the tables."""
+    for row in found["streams"]:
+        if row["last_error"]:
+            yield f"{row['query']}: {row['last_error']}"
+        if row["log"]:
+            yield f"{row['query']}: its log is {row['log']}"
+    if not is_here:
+        yield f"environment {found['environment']}: its jobs run on {found['platform']}"
+    if found["airflow"]:
+        yield f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})"
+    yield from found["versions"]
+    yield from found["partial"]
     if found["problem"]:
-        typer.echo(found["problem"])
+        yield found["problem"]
+
+
+def _check_is_here(command: str, instead: str) -> None:
+    """Raises UsageError where the environment is not on this machine, and what its file breaks."""
+    from millrace.environment import load_environment
+
+    name = os.environ.get("MILLRACE_ENVIRONMENT") or "local"
+    if name != "local" and (platform := load_environment(name).platform) != "local":
+        raise UsageError(
+            f"`millrace {command}` is for the stack on this machine, and MILLRACE_ENVIRONMENT says {name!r}, whose"
+            f" platform is {platform}; {instead}; for the local stack, say MILLRACE_ENVIRONMENT=local"
+        )
 
 
 def _create_topics(home: Any) -> list[str]:
@@ -117,10 +150,17 @@ def _streams(rows: list[dict[str, Any]]) -> Table:
     table.add_column("last micro-batch")
     for row in rows:
         last = row["last_progress"]
-        told = f"#{last['batch_id']} at {last['timestamp']}, {last['rows']:,} rows" if last else ""
+        told = micro_batch(last) if last else ""
         state = f"{row['state']} (candidate)" if row["is_candidate"] else row["state"]
         table.add_row(row["query"], state, "" if row["lag"] is None else f"{row['lag']:,}", told)
     return table
+
+
+def micro_batch(line: dict[str, Any]) -> str:
+    """A line of the journal; one that was recovered from the checkpoint does not say how many rows there were."""
+    rows = "" if line["rows"] is None else f", {line['rows']:,} rows"
+    late = f", late events for {line['late_rows']:,} rows" if line["late_rows"] else ""
+    return f"#{line['batch_id']} at {line['timestamp']}{rows}{late}"
 
 
 def _jobs(rows: list[dict[str, Any]]) -> Table:

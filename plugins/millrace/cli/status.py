@@ -2,47 +2,96 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
 from millrace.home import Home
+from millrace.platforms.protocol import JobState
+from millrace.supervision.driver_log import LOG_LINES, error_line
 
 if TYPE_CHECKING:
     from millrace.environment import Environment
-    from millrace.platforms.protocol import RunningJob
+    from millrace.platforms.protocol import RunningJob, SparkPlatform
 
-__all__ = ["current_status", "stream_status"]
+__all__ = ["current_status", "partial_intervals", "stream_status"]
+
+_PATIENCE = timedelta(minutes=1)
+_NOTHING: dict[str, Any] = {"streams": [], "versions": [], "partial": [], "jobs": []}
 
 
-def current_status(home: Home | None = None) -> dict[str, Any]:
+def current_status(home: Home | None = None, patience: timedelta = _PATIENCE) -> dict[str, Any]:
     """Processes, Airflow's address and health, streams, Spark jobs; `problem`: what does not answer, and the remedy.
 
     `streams` are those of the topics, and of each pipeline that of the served version and all that run. `versions`
-    says where the code here is another version than the served one. Times are in seconds (`uptime_s`), lags in records.
+    says where the code here is another version than the served one, `partial` which published intervals are served as
+    partial, and why. Times are in seconds (`uptime_s`), lags in records. `processes` and `airflow` are those of the
+    local stack: they are empty for an environment that is elsewhere. What a cluster does not tell within `patience` is
+    a problem: its client may try for minutes.
     """
     home = home or Home.current()
     environment, problem = _environment(home)
+    is_local = environment is None or environment.platform == "local"
     return {
         "home": str(home.root),
-        "processes": _processes(home),
-        "airflow": _airflow(home),
-        "streams": [] if environment is None else stream_status(environment, home, answers=problem is None),
-        "versions": [] if environment is None or problem else _versions(environment),
-        "jobs": [] if environment is None else _jobs(environment, home),
-        "problem": problem,
+        "environment": environment and environment.name,
+        "platform": environment and environment.platform,
+        "processes": _processes(home) if is_local else [],
+        "airflow": _airflow(home) if is_local else None,
+        **({**_NOTHING, "problem": problem} if environment is None else _spark(environment, home, problem, patience)),
     }
+
+
+def _spark(environment: Environment, home: Home, problem: str | None, patience: timedelta) -> dict[str, Any]:
+    """What a platform tells; one that does not answer is a problem too."""
+
+    def ask() -> dict[str, Any]:
+        return {
+            "streams": stream_status(environment, home, answers=problem is None),
+            "versions": [] if problem else _versions(environment),
+            "partial": [] if problem else partial_intervals(environment),
+            "jobs": _jobs(environment, home),
+            "problem": problem,
+        }
+
+    if environment.platform == "local":
+        return ask()
+    try:
+        return _within(patience, ask)
+    except Exception as error:  # noqa: BLE001 - whatever a client of the platform raises
+        told = f"environment {environment.name!r}: {environment.platform} cannot be asked what runs: {error}"
+        return {**_NOTHING, "problem": f"{problem}; {told}" if problem else told}
+
+
+def _within(patience: timedelta, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The answer, or the error. Raises TimeoutError; who asks is left behind then, and ends with the process."""
+    answer: Future[dict[str, Any]] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return answer.result(patience.total_seconds())
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {patience.total_seconds():g} s") from None
 
 
 def _environment(home: Home) -> tuple[Environment | None, str | None]:
     from millrace.environment import load_environment
-    from millrace.supervision.connection import unreachable
+    from millrace.supervision.connection import unanswered
 
     try:
-        environment = load_environment("local", home=home)
+        environment = load_environment(home=home)
     except MillraceError as error:
         return None, str(error)
-    return environment, unreachable(environment.name)
+    return environment, unanswered(environment)
 
 
 def _processes(home: Home) -> list[dict[str, Any]]:
@@ -71,25 +120,43 @@ def _airflow(home: Home) -> dict[str, Any] | None:
 
 
 def stream_status(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:
-    """Of each stream that is wanted or runs: its state, and where the lake `answers`, how far it is."""
+    """Of each stream that is wanted or runs: its state, how its last driver ended, where that one's log is, and, where
+    the lake `answers`, how far it is.
+
+    Raises MillraceError, and what the platform's client raises, where the platform does not answer.
+    """
     from millrace.lake.progress import StreamProgress
-    from millrace.platforms.local import local_platform
     from millrace.supervision.stop_jobs import is_stream
 
-    live = {job.name: job for job in local_platform(environment, home).live_jobs() if is_stream(job.name)}
+    platform = _platform(environment, home)
+    live = {job.name: job for job in platform.live_jobs() if is_stream(job.name)}
     progress = StreamProgress(environment) if answers else None
     wanted = _wanted_streams(environment, answers=answers)
     return [
         {
             "query": query,
             "is_candidate": answers and query not in wanted,
-            "state": "running" if query in live else "stopped",
-            "job": live[query].id if query in live else None,
+            **_driver(platform, query, live.get(query)),
             "lag": progress.lag(query) if progress else None,
             "last_progress": progress.last(query) if progress else None,
         }
         for query in [*wanted, *sorted(set(live) - set(wanted))]
     ]
+
+
+def _driver(platform: SparkPlatform, query: str, live: RunningJob | None) -> dict[str, Any]:
+    """`last_error`: what the log of a driver says that failed; None while one runs."""
+    job = live.id if live else platform.last_job(query)
+    found: dict[str, Any] = {"state": "running" if live else "stopped", "job": live and live.id, "last_error": None}
+    found["log"] = platform.log_place(job) if job else None
+    if job is None or live:
+        return found
+    status = platform.state(job)
+    if status.state not in (JobState.FAILED, JobState.LOST):
+        return found
+    how = f"exit code {status.exit_code}" if status.exit_code else str(status.state)
+    ended = status.ended_at.isoformat(timespec="seconds") if status.ended_at else "an unknown time"
+    return found | {"state": "failed", "last_error": f"{how} at {ended}: {error_line(platform.logs(job, LOG_LINES))}"}
 
 
 def _wanted_streams(environment: Environment, *, answers: bool) -> list[str]:
@@ -111,13 +178,28 @@ def _versions(environment: Environment) -> list[str]:
     return [line for name in pipeline_names() if (line := code_line(environment, name))]
 
 
-def _jobs(environment: Environment, home: Home) -> list[dict[str, Any]]:
-    from millrace.platforms.local import local_platform
+def partial_intervals(environment: Environment) -> list[str]:
+    """Of every pipeline, in words: see `partial_lines`."""
+    from jobs.pipelines import find_pipeline, pipeline_names
+    from millrace.lake.partial import partial_lines
+    from millrace.lake.published import publications
 
-    platform = local_platform(environment, home)
+    pipelines = map(find_pipeline, pipeline_names())
+    return [line for each in pipelines for line in partial_lines(each, publications(environment, each))]
+
+
+def _jobs(environment: Environment, home: Home) -> list[dict[str, Any]]:
+    platform = _platform(environment, home)
 
     def told(job: RunningJob) -> dict[str, Any]:
         uptime = datetime.now(UTC) - platform.state(job.id).started_at
         return {"name": job.name, "id": job.id, "owner": job.owner, "uptime_s": round(uptime.total_seconds(), 1)}
 
     return [told(job) for job in platform.live_jobs()]
+
+
+def _platform(environment: Environment, home: Home) -> SparkPlatform:
+    from millrace.platforms import platform_for
+    from millrace.platforms.local import local_platform
+
+    return local_platform(environment, home) if environment.platform == "local" else platform_for(environment)

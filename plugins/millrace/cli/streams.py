@@ -133,15 +133,9 @@ def _stop(supervision: Supervision) -> None:
         return
     supervision.control.request_stop(running.owner, "millrace --stop")
     try:
-        if not _ends(supervision, running):
+        if not supervision.ends_within(running, _GRACE):
             typer.echo(f"query {supervision.query}: did not stop within {_GRACE.seconds} s, cancelling", err=True)
     except KeyboardInterrupt:
         typer.echo("cancelling", err=True)
     supervision.connection.platform.cancel(running.id, timedelta(seconds=3))
     typer.echo(f"query {supervision.query}: stopped")
-
-
-def _ends(supervision: Supervision, running: RunningJob) -> bool:
-    from millrace.waiting import until
-
-    return until(lambda: supervision.find() != running, _GRACE)

@@ -98,7 +98,9 @@ def _state_table(states: Sequence[VersionState], code: str, has_begun: bool) -> 
         marks = ["served"] if place == 0 and has_begun else []
         marks += ["the code's"] if state.version == code else []
         counts = ("" if count is None else f"{count:,}" for count in (state.micro_batch, state.processed))
-        table.add_row(state.version, ", ".join(marks), _span(state.published), _span(state.speed), *counts)
+        table.add_row(
+            state.version, ", ".join(marks), _span(state.published, state.partial), _span(state.speed), *counts
+        )
     return table
 
 
@@ -111,5 +113,7 @@ def _history_table(history: Sequence[Serving]) -> Any:
     return table
 
 
-def _span(intervals: Sequence[str]) -> str:
-    return f"{len(intervals):,} ({intervals[0]} to {intervals[-1]})" if intervals else "0"
+def _span(intervals: Sequence[str], partial: Sequence[str] = ()) -> str:
+    """How many, the first and the last, and how many of them are partial."""
+    told = f"; {len(partial):,} partial" if partial else ""
+    return f"{len(intervals):,} ({intervals[0]} to {intervals[-1]}{told})" if intervals else "0"

@@ -51,6 +51,7 @@ def view(
     """Show the serving view: batch rows of published intervals, speed rows of the others."""
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
+    from millrace.lake.declared import declared_served
     from millrace.lake.served import served_intervals
     from millrace.lake.view import read_view
 
@@ -60,12 +61,12 @@ def view(
     environment = connected().environment
     rows = read_view(environment, found, since, before)
     if intervals:
-        _show(served_intervals(environment, found, rows), as_json, as_csv)
+        _show_intervals(served_intervals(environment, found, rows), found, as_json, as_csv)
     elif as_json or as_csv:
-        _show(newest(rows, found, limit).to_pylist(), as_json, as_csv)
+        _show(newest(rows, declared_served(environment, found), limit).to_pylist(), as_json, as_csv)
     else:
-        _show_table(rows, found, limit or _SHOWN)
-        _show_pending_late(environment, found)
+        _show_table(rows, declared_served(environment, found), limit or _SHOWN)
+        _show_published(environment, found)
 
 
 def newest(rows: pa.Table, pipeline: Pipeline, limit: int | None) -> pa.Table:
@@ -110,12 +111,27 @@ def _show_table(rows: pa.Table, pipeline: Pipeline, limit: int) -> None:
     typer.echo(f"{shown.num_rows:,} of {rows.num_rows:,} rows, newest first; intervals: {served_line(rows)}")
 
 
-def _show_pending_late(environment: Environment, pipeline: Pipeline) -> None:
-    """A line where late events reached published intervals, whatever part of the view is shown."""
+def _show_intervals(rows: list[dict[str, Any]], pipeline: Pipeline, as_json: bool, as_csv: bool) -> None:
+    """People read the reasons of partial ones below the table."""
+    if as_json or as_csv:
+        _show(rows, as_json, as_csv)
+        return
+    _show([{name: value for name, value in row.items() if name != "why_partial"} for row in rows], False, False)
+    for row in rows:
+        if row["partial"]:
+            typer.echo(f"{pipeline.name} {row['interval']} is partial: {row['why_partial']}")
+
+
+def _show_published(environment: Environment, pipeline: Pipeline) -> None:
+    """Lines where published intervals are partial, or late events reached them, whatever of the view is shown."""
+    from millrace.lake.partial import partial_lines
     from millrace.lake.pending_late import pending_late
     from millrace.lake.published import publications
 
-    counts = pending_late(environment, pipeline, publications(environment, pipeline))
+    published = publications(environment, pipeline)
+    for line in partial_lines(pipeline, published):
+        typer.echo(line)
+    counts = pending_late(environment, pipeline, published)
     late = {interval: count for interval, count in counts.items() if count > 0}
     if late:
         where = f"{len(late)} published intervals{_listed(late, ())}"

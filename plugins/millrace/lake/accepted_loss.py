@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,15 @@ from millrace.lake.tables import open_table, query
 from millrace.lake.text_files import TextFiles
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
     from millrace.lake.lost_offsets import LostOffsets
 
 __all__ = ["accept_loss", "accepted", "accepted_within", "not_accepted"]
 
 _LISTED = 3
+_LOST = "the ledger knows of records that are not in the archive"
+_REMEDY = "; what is lost can be accepted: `millrace accept-loss {topic}`"
 
 
 def accept_loss(environment: Environment, lost: LostOffsets, who: str, reason: str) -> AcceptedLoss:
@@ -68,7 +73,8 @@ def accepted_within(environment: Environment, topic: str, interval: Interval) ->
 
 
 def not_accepted(environment: Environment, topic: str) -> list[str]:
-    """Why no interval is proven complete: what the ledger, when it was updated last, knew to be lost or missing.
+    """Why no interval is proven complete: what the ledger, when it was updated last, knew to be lost, missing, doubled,
+    or not known yet.
 
     Nothing where nobody has asked for a ledger yet.
     """
@@ -77,15 +83,22 @@ def not_accepted(environment: Environment, topic: str) -> list[str]:
     table = open_table(environment, Lake(environment.lake).ledger(topic))
     if table is None:
         return []
-    wanted = ", ".join(f"'{kind}'" for kind in sorted({*Kind.LOSSES, Kind.MISSING}))
+    told = {
+        f"{_LOST}{{}}{_REMEDY.format(topic=topic)}": {*Kind.LOSSES, Kind.MISSING},
+        "the ledger does not know yet why records are not in the archive{}; Kafka is asked again": {Kind.UNKNOWN},
+        "the archive has records twice{}": {Kind.DOUBLED},
+    }
+    return [text.format(gaps) for text, kinds in told.items() if (gaps := _gaps(table, topic, kinds))]
+
+
+def _gaps(table: DeltaTable, topic: str, wanted: Collection[str]) -> str:
+    """What the ledger has of these kinds, in words; empty where it has none."""
+    kinds = ", ".join(f"'{kind}'" for kind in sorted(wanted))
     columns, empty = '"kind", "partition", "start", "end"', '"start" = "end"'  # an empty range is a mark, and no gap
-    found = query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({wanted}) AND NOT {empty} ORDER BY 2, 3')
+    found = query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({kinds}) AND NOT {empty} ORDER BY 2, 3')
     if not found:
-        return []
+        return ""
     kinds = ", ".join(sorted({row["kind"] for row in found}))
     listed = "; ".join(told_ranges({row["partition"]: (row["start"], row["end"])}) for row in found[:_LISTED])
     more = "; …" if len(found) > _LISTED else ""
-    return [
-        f"the ledger knows of records that are not in the archive ({kinds}: {listed}{more}): see `millrace ledger"
-        f" {topic}`; what is lost can be accepted: `millrace accept-loss {topic}`"
-    ]
+    return f" ({kinds}: {listed}{more}): see `millrace ledger {topic}`"

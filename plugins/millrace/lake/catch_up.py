@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from jobs.checkpoint import Checkpoint, of_topic
+from jobs.interval import Interval
 from jobs.lake import Lake, speed_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
@@ -13,7 +15,7 @@ from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 from millrace.waiting import until
 
-__all__ = ["is_caught_up", "processed_offsets", "records_behind", "whole_from"]
+__all__ = ["is_caught_up", "processed_offsets", "records_behind", "whole_intervals"]
 
 
 def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to: str, within: timedelta) -> bool:
@@ -49,8 +51,14 @@ def processed_offsets(environment: Environment, pipeline: Pipeline, version: str
     return of_topic(checkpoint.first_offsets(), pipeline.topic.name) or None
 
 
-def whole_from(environment: Environment, pipeline: Pipeline, version: str) -> datetime | None:
-    """From where on its speed rows are whole answers (see `jobs.starting`); None: wherever it has any."""
+def whole_intervals(
+    environment: Environment, pipeline: Pipeline, version: str, intervals: Collection[str]
+) -> frozenset[str]:
+    """Those of `intervals` (ids) that its stream has read from their beginning (see `jobs.starting`): of an earlier one
+    it has rows of what came late alone."""
+    if not intervals:
+        return frozenset()
     folder = Lake("").checkpoint(speed_query(pipeline.name), version)
     noted = (LakeStore(environment).read_json(f"{folder}/started.json") or {}).get("whole_from")
-    return datetime.fromisoformat(noted) if noted else None
+    begun = datetime.fromisoformat(noted) if noted else None
+    return frozenset(each for each in intervals if begun is None or each >= Interval(begun, begun).id)

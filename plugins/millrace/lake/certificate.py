@@ -84,7 +84,9 @@ class Claim:
     `Pipeline.reads`); by default the interval's own.
 
     It is proven when, in every partition, the archive has reached the end that Kafka told at a moment not before
-    `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven.
+    `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven. Where that
+    holds of an interval, the topic's ledger is brought up to date: every offset below the coverage must be archived,
+    once, or be an honest gap, or a loss that somebody accepted.
     """
 
     environment: Environment
@@ -99,16 +101,20 @@ class Claim:
             return _ALWAYS
         return self.interval.end + self._beyond_end + self.topic.allowed_lateness
 
-    def look(self, needed: KafkaEnd | None = None) -> Look:
-        """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises."""
+    def look(self, needed: KafkaEnd | None = None, *, at_all: bool = False) -> Look:
+        """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises.
+
+        With `at_all`, gaps of the archive are looked for at all events, not only where nothing else is missing.
+        """
         end = needed or current_end(self.environment, self.topic.name)
         coverage = read_coverage(self.environment, self.topic)
         missing = (
             *self._unknown(end),
             *self._behind(end, coverage),
             *self._beyond(end, coverage),
-            *(not_accepted(self.environment, self.topic.name) if self.interval else ()),
         )
+        if self.interval and coverage:
+            missing = (*missing, *self._gaps(is_new=not end.problem and (at_all or not missing)))
         is_final = bool(end.offsets) and end.told_at >= self.due
         wanted = self.reads or self.interval
         accepted = accepted_within(self.environment, self.topic.name, wanted) if wanted else []
@@ -134,7 +140,7 @@ class Claim:
 
         Raises NotArchivedError where there is no archive.
         """
-        look = self.look()
+        look = self.look(at_all=True)
         if look.certificate is None:
             raise NotArchivedError(f"{self.subject}: {'; '.join(look.missing)}; without an archive nothing is partial")
         return look.certificate
@@ -180,6 +186,14 @@ class Claim:
         if behind:
             listed = ", ".join(f"partition {p} has {offset:,} of {to:,}" for p, offset, to in behind)
             yield f"the archive is behind Kafka: {listed}; it catches up while the DAG {query!r} runs"
+
+    def _gaps(self, is_new: bool) -> list[str]:
+        """What the archive lacks below its coverage, as the ledger says; brought up to date where `is_new`."""
+        if is_new:
+            from millrace.lake.ledger import update_ledger
+
+            update_ledger(self.environment, self.topic.name)
+        return not_accepted(self.environment, self.topic.name)
 
     def _beyond(self, end: KafkaEnd, coverage: Coverage | None) -> Iterator[str]:
         """Offsets that are archived and that Kafka has not reached: it counts anew over other records."""

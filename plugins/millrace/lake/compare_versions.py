@@ -14,6 +14,8 @@ from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.catch_up import whole_intervals
+from millrace.lake.declared import declared
 from millrace.lake.published import all_publications
 from millrace.lake.tables import open_table, query_tables
 from millrace.lake.version_sql import Answer, comparison_sql, value_count_sql
@@ -30,6 +32,7 @@ OUTCOMES = ("equal", "different", "only_a", "only_b")
 @dataclass(frozen=True)
 class IntervalComparison:
     """Rows of one interval (its id) by outcome. `layer_a`, `layer_b`: who answers, batch or speed; None: nobody.
+    `partial_a`, `partial_b`: whether the answer is a run that was published as partial.
 
     `worst`: the keys that differ most, each with `key`, `outcome`, and the values that differ by column, (A's, B's).
     """
@@ -41,6 +44,8 @@ class IntervalComparison:
     different: int
     only_a: int
     only_b: int
+    partial_a: bool = False
+    partial_b: bool = False
     worst: tuple[dict[str, Any], ...] = ()
 
     @property
@@ -81,12 +86,15 @@ def compare_versions(
     """The versions' answers, interval by interval; only intervals that begin in `[start, end)`.
 
     A version answers an interval by the run that it has published, else by its newest speed rows, which move on while
-    its stream runs: of an interval that has not ended, differences may be of time alone. Rows are matched by the
+    its stream runs: of an interval that has not ended, differences may be of time alone. What its stream has read only
+    in part, because it began behind it, it does not answer. Rows are matched by the
     pipeline's key; floating point columns compare within its relative tolerance, all others exactly; null equals null.
     `worst` keys are listed per interval. Each table is read as of one moment, one interval at a time.
 
-    A version that has left nothing answers nothing. Raises UsageError for one that lacks a key column.
+    A version that has left nothing answers nothing. Raises UsageError where the versions have different keys, or one
+    lacks a key column.
     """
+    pipeline = _of_one_key(environment, pipeline, version_a, version_b)
     answers_a, answers_b = _answers(environment, pipeline, (version_a, version_b), start, end)
     tables = _Tables(environment, pipeline)
     only_a, only_b = tables.one_sided_columns(answers_a, answers_b)
@@ -103,6 +111,17 @@ def compare_versions(
     return VersionComparison(version_a, version_b, tuple(only_a), tuple(only_b), tuple(intervals))
 
 
+def _of_one_key(environment: Environment, pipeline: Pipeline, version_a: str, version_b: str) -> Pipeline:
+    """The pipeline with the key of both versions."""
+    key_a, key_b = (declared(environment, pipeline, version).key for version in (version_a, version_b))
+    if set(key_a) != set(key_b):
+        raise UsageError(
+            f"pipeline {pipeline.name!r}: the key of version {version_a} is ({', '.join(key_a)}), that of {version_b}"
+            f" ({', '.join(key_b)}), so their rows cannot be matched; compare versions with one key"
+        )
+    return replace(pipeline, key=key_a)
+
+
 def _answers(
     environment: Environment, pipeline: Pipeline, versions: Sequence[str], start: datetime | None, end: datetime | None
 ) -> list[dict[str, Answer]]:
@@ -115,8 +134,10 @@ def _answers(
 
     found = []
     for version in versions:
-        by_speed = {interval: Answer(interval, "speed", version) for interval in speed.get(version, ())}
-        by_batch = {p.interval.id: Answer(p.interval.id, "batch", p.run) for p in published if p.version == version}
+        whole = whole_intervals(environment, pipeline, version, speed.get(version, ()))
+        by_speed = {interval: Answer(interval, "speed", version) for interval in whole}
+        mine = [each for each in published if each.version == version]
+        by_batch = {p.interval.id: Answer(p.interval.id, "batch", p.run, bool(p.partial)) for p in mine}
         found.append({key: answer for key, answer in {**by_speed, **by_batch}.items() if is_wanted(key)})
     return found
 
@@ -156,7 +177,9 @@ class _Tables:
         sql = comparison_sql(self._pipeline, self._columns, a, b, left_out)
         rows = query_tables(self._tables, f"{sql} SELECT outcome, count(*) AS found FROM compared GROUP BY outcome")
         counts = dict.fromkeys(OUTCOMES, 0) | {row["outcome"]: row["found"] for row in rows}
-        found = IntervalComparison(interval, a.layer if a else None, b.layer if b else None, **counts)
+        layers = a.layer if a else None, b.layer if b else None
+        partial_a, partial_b = bool(a and a.is_partial), bool(b and b.is_partial)
+        found = IntervalComparison(interval, *layers, **counts, partial_a=partial_a, partial_b=partial_b)
         if found.is_equal or not (a and b and worst):
             return found
         keys = ", ".join(f'"key_{name}"' for name in self._pipeline.key)

@@ -16,6 +16,8 @@ from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
 from jobs.windows import Sessions
 from millrace.environment import Environment
+from millrace.lake.declared import declared
+from millrace.lake.serving import preferred_versions
 from millrace.lake.session_verdicts import session_verdicts
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import binned, open_table, query
@@ -57,31 +59,43 @@ class Explanation:
     records: list[Record]
 
 
-def newest_result(environment: Environment, pipeline: Pipeline, interval: Interval) -> dict[str, Any]:
-    """What the newest run of the interval wrote, published or not; raises MillraceError where there is none."""
-    found = LakeStore(environment).read_json(Lake("").newest_result(pipeline.name, interval.id))
-    if found is None:
-        raise MillraceError(
-            f"pipeline {pipeline.name!r}: interval {interval.id} has never been reprocessed, so nothing was compared;"
-            f" run `millrace reprocess {pipeline.name} {interval.id}` first"
-        )
-    return found
+def newest_result(
+    environment: Environment, pipeline: Pipeline, interval: Interval, version: str | None = None
+) -> dict[str, Any]:
+    """What the newest run of the interval under `version` wrote, published or not; by default, under the first of the
+    served versions that has run it. Raises MillraceError where there is none."""
+    store, versions = LakeStore(environment), (version,) if version else preferred_versions(environment, pipeline)
+    for each in versions:
+        if found := store.read_json(Lake("").newest_result(pipeline.name, each, interval.id)):
+            return found
+    raise MillraceError(
+        f"pipeline {pipeline.name!r}: interval {interval.id} has never been reprocessed under version"
+        f" {' or '.join(versions)}, so nothing was compared; run `millrace reprocess {pipeline.name}"
+        f" {f'--version {version} ' if version else ''}{interval.id}` first"
+    )
 
 
-def explain(environment: Environment, pipeline: Pipeline, interval: Interval, key: Mapping[str, str]) -> Explanation:
-    """The records behind `key` in the interval's newest run, by partition and offset.
+def explain(
+    environment: Environment,
+    pipeline: Pipeline,
+    interval: Interval,
+    key: Mapping[str, str],
+    version: str | None = None,
+) -> Explanation:
+    """The records behind `key` in the interval's newest run (see `newest_result`), by partition and offset.
 
     `key` has every key column, as text. A record belongs to it when its fields of the same names are equal and, where
     `row_time` is one of the columns, its event time lies in the window that it names; of a session, up to where either
-    layer's row says that it ends. Raises UsageError for a key that is not the pipeline's, MillraceError where the
-    interval has not been reprocessed.
+    layer's row says that it ends. Raises UsageError for a key that is not that of the run's version, MillraceError
+    where the interval has not been reprocessed.
     """
+    result = newest_result(environment, pipeline, interval, version)
+    pipeline = declared(environment, pipeline, result["version"])
     if set(key) != set(pipeline.key):
         raise UsageError(
-            f"key {', '.join(key) or 'without columns'} is not that of pipeline {pipeline.name!r}; give every column"
-            f" of it, as in {' '.join(f'{name}=…' for name in pipeline.key)}"
+            f"key {', '.join(key) or 'without columns'} is not that of pipeline {pipeline.name!r} in version"
+            f" {result['version']}; give every column of it, as in {' '.join(f'{name}=…' for name in pipeline.key)}"
         )
-    result = newest_result(environment, pipeline, interval)
     where = f"_interval = '{interval.id}'"
     batch = f"{where} AND _run = '{result['run']}'"
     compared = "" if result["speed_batch"] is None else f" AND _batch_id <= {result['speed_batch']}"

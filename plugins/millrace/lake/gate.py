@@ -29,6 +29,6 @@ def check_parity(pipeline: Pipeline, interval: Interval, run: str, result: Mappi
             f"pipeline {pipeline.name!r}: interval {interval.id}, run {run}: {found:,} of"
             f" {sum(parity['causes'].values()):,} differences between batch and speed are unexplained, and"
             f" {pipeline.max_unexplained:,} are accepted, so the run is not published and what was served is kept;"
-            f" `millrace explain {pipeline.name} {interval.id}` shows them: correct the cause and reprocess, or"
-            " raise the pipeline's max_unexplained"
+            f" `millrace explain {pipeline.name} {interval.id} --version {result['version']}` shows them: correct the"
+            " cause and reprocess, or raise the pipeline's max_unexplained"
         )

@@ -26,11 +26,13 @@ Event = tuple[int, int, datetime]
 class LateEvents:
     """`windows`: by start of the window, in order, how many events it lacks; those that lack none are left out.
 
-    `events`: how many events lack in any of them. Of windows that slide, one event may lack in several.
+    `events`: how many lack in any of them. Of windows that slide, one event may lack in several. `micro_batches`:
+    by number, in order, how many of these events it read and dropped; those that dropped none are left out.
     """
 
     events: int
     windows: dict[datetime, int]
+    micro_batches: dict[int, int]
 
 
 def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> LateEvents | None:
@@ -44,8 +46,10 @@ def late_events(environment: Environment, pipeline: Pipeline, interval: Interval
     if reads is None:
         return None
     dropped = [list(_dropped(event, reads, pipeline, interval)) for event in events]
-    counts = Counter(start for starts in dropped for start in starts)
-    return LateEvents(sum(map(bool, dropped)), dict(sorted(counts.items())))
+    windows = Counter(start for starts in dropped for start in starts)
+    lacking = [event for event, starts in zip(events, dropped, strict=True) if starts]
+    batches = Counter(read.batch_id for partition, offset, _ in lacking if (read := reads.find(partition, offset)))
+    return LateEvents(len(lacking), dict(sorted(windows.items())), dict(sorted(batches.items())))
 
 
 def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> Iterator[Event]:

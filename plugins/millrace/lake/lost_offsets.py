@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,12 +13,14 @@ from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
 from jobs.lost_offsets import HeldOffsets, cut_off, lost_ranges, next_offsets, told_ranges, unaccepted
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topic import Topic
+from jobs.version import fingerprint
 from millrace.environment import Environment
 from millrace.lake.ledger import Ledger, update_ledger
 from millrace.lake.ledger.entries import Kind
 from millrace.lake.ledger.kafka_topic import KafkaTopic, ask_kafka
 from millrace.lake.ledger.ranges import Ranges, subtract, union
 from millrace.lake.neighbours import Neighbours
+from millrace.lake.serving import served_version
 from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 
@@ -44,16 +46,19 @@ class LostOffsets:
         return bool(self.streams or self.ranges)
 
 
-def find_lost(environment: Environment, topic: Topic) -> LostOffsets:
+def find_lost(environment: Environment, topic: Topic, versions: Collection[str] = ()) -> LostOffsets:
     """Brings the ledger up to date and asks Kafka. Raises MillraceError where that fails, and where Kafka has another
-    topic of that name now, or one that was cut off: that cannot be accepted."""
+    topic of that name now, or one that was cut off: that cannot be accepted.
+
+    Of speed layers, the streams of the version that is served and of that of the code are to go on, and of `versions`.
+    """
     ledger = update_ledger(environment, topic.name).ledger
     kafka = ask_kafka(environment, topic.name)
     held = HeldOffsets(kafka.facts.topic_id, dict(kafka.facts.held))
     files, store = TextFiles(LakeStore(environment)), LakeStore(environment)
     done = [loss for loss in accepted_losses(files, Lake(""), topic.name) if not held.is_other(loss.topic_id)]
     streams: dict[str, Skips] = {}
-    for stream in _streams(store, topic):
+    for stream in _streams(environment, topic, versions):
         following = _following(store, files, stream, topic.name, held)
         if left := unaccepted(lost_ranges(following, held), ranges_of_stream(done, stream)):
             streams[stream] = left
@@ -61,13 +66,15 @@ def find_lost(environment: Environment, topic: Topic) -> LostOffsets:
     return LostOffsets(topic.name, held, streams, ranges)
 
 
-def _streams(store: LakeStore, topic: Topic) -> Iterator[str]:
-    """The checkpoints of the topic's archive, and of every version of a pipeline that reads it."""
+def _streams(environment: Environment, topic: Topic, versions: Collection[str]) -> Iterator[str]:
+    """The checkpoints of the topic's archive, and of the versions that are to go on of each pipeline that reads it."""
+    store = LakeStore(environment)
     yield _archive(topic.name)
-    for name in pipeline_names():
-        if find_pipeline(name).topic.name == topic.name:
-            folder = Lake("").checkpoint(speed_query(name), "")
-            yield from (f"{folder}/{version}" for version in store.folders(folder))
+    for pipeline in map(find_pipeline, pipeline_names()):
+        if pipeline.topic.name == topic.name:
+            wanted = {served_version(environment, pipeline), fingerprint(pipeline), *versions}
+            folder = Lake("").checkpoint(speed_query(pipeline.name), "")
+            yield from (f"{folder}/{version}" for version in store.folders(folder) if version in wanted)
 
 
 def _archive(topic: str) -> str:

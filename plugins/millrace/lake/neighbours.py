@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Neighbours"]
 
 _TIMEOUT_S = 30
+# How many offsets to look at first, and how many times as many each time that there is no record among them.
+_REACH, _FARTHER = 10_000, 100
+_LAST = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,43 @@ class Neighbours:
         its interval, and that no event is more than `max_ahead` after its timestamp. A partition's records arrive in
         the order of their offsets. Nothing of the range arrived after `now`.
         """
-        before = self._archived(partition, f'"offset" < {start}', "DESC")
-        after = self._archived(partition, f'"offset" >= {end}', "ASC") or self._in_kafka(partition, end)
+        before = self._archived_before(partition, start)
+        after = self._archived_from(partition, end) or self._in_kafka(partition, end)
         until = min(now, after + self.topic.allowed_lateness) if after else now
         since = min(before, until) - self.topic.allowed_lateness if before else None
         return since, until + self.topic.max_ahead
 
-    def _archived(self, partition: int, which: str, order: str) -> datetime | None:
-        """The timestamp of the nearest archived record."""
+    def _archived_before(self, partition: int, offset: int) -> datetime | None:
+        """The timestamp of the nearest archived record below the offset."""
+        high, reach = offset, _REACH
+        while high > 0:
+            low = max(0, high - reach)
+            if found := self._archived(partition, low, high, "DESC"):
+                return found
+            high, reach = low, reach * _FARTHER
+        return None
+
+    def _archived_from(self, partition: int, offset: int) -> datetime | None:
+        """The timestamp of the first archived record from the offset on."""
+        low, reach = offset, _REACH
+        while low < _LAST:
+            high = min(_LAST, low + reach)
+            if found := self._archived(partition, low, high, "ASC"):
+                return found
+            low, reach = high, reach * _FARTHER
+        return None
+
+    def _archived(self, partition: int, low: int, high: int, order: str) -> datetime | None:
+        """Of the offsets `[low, high)`, the timestamp of the first archived record, or with DESC the last.
+
+        The statistics of the archive's files keep those unopened that have other offsets, whatever day they are of: a
+        record's event may be of any day, or it has none.
+        """
         if self._raw is None:
             return None
-        sql = f'SELECT "timestamp" AS at FROM rows WHERE "partition" = {partition} AND {which}'
-        found = query(self._raw, f'{sql} AND "timestamp" IS NOT NULL ORDER BY "offset" {order} LIMIT 1')
+        within = f'"partition" = {partition} AND "offset" >= {low} AND "offset" < {high} AND "timestamp" IS NOT NULL'
+        sql = f'SELECT "timestamp" AS at FROM rows WHERE {within} ORDER BY "offset" {order} LIMIT 1'
+        found = query(self._raw, sql)
         return found[0]["at"].astimezone(UTC) if found else None
 
     def _in_kafka(self, partition: int, offset: int) -> datetime | None:

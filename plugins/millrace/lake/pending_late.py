@@ -11,6 +11,7 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.certificate import Claim
+from millrace.lake.declared import declared, declared_served
 from millrace.lake.event_counts import count_events
 from millrace.lake.published import Publication, publications
 from millrace.lake.run_extent import read_span
@@ -29,12 +30,16 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
     An archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
     negative number says that the archive has lost events. One without `rows_read` has proven nothing: all are late.
     """
-    by_topic: dict[str, list[Publication]] = defaultdict(list)
+    event_times = {
+        version: declared(environment, pipeline, version).topic.event_time
+        for version in {each.version for each in published}
+    }
+    alike: dict[tuple[str, str], list[Publication]] = defaultdict(list)
     for each in published:
-        by_topic[_topic(pipeline, each)].append(each)
+        alike[_topic(pipeline, each), event_times[each.version]].append(each)
     pending: dict[str, int] = {}
-    for topic, mine in by_topic.items():
-        pending |= _pending(environment, pipeline, topic, mine)
+    for (topic, event_time), mine in alike.items():
+        pending |= _pending(environment, pipeline, topic, event_time, mine)
     return dict(sorted(pending.items()))
 
 
@@ -44,10 +49,11 @@ def overdue(
     """Published intervals that ended by `until` and whose run is no longer the best one, oldest first.
 
     These are those with pending late events, with their number, and those that are partial although their archive is
-    proven complete by now, with 0 where no event is pending. Not those of another topic, which the pipeline read once:
-    a run now would not read their events. Two dictionaries: those that ended no longer than `within` before `until`,
-    which are to be repaired, and the older.
+    proven complete by now, with 0 where no event is pending. Not those of another topic than the served version has,
+    which the pipeline read once: a run now would not read their events. Two dictionaries: those that ended no longer
+    than `within` before `until`, which are to be repaired, and the older.
     """
+    pipeline = declared_served(environment, pipeline)
     published = [each for each in publications(environment, pipeline) if is_of_topic(pipeline, each)]
     pending = pending_late(environment, pipeline, published)
     found = [
@@ -67,7 +73,7 @@ def why_repaired(pending: int) -> str:
 
 
 def is_of_topic(pipeline: Pipeline, publication: Publication) -> bool:
-    """Whether its run read the topic that the code here declares."""
+    """Whether its run read the topic that `pipeline` declares."""
     return _topic(pipeline, publication) == pipeline.topic.name
 
 
@@ -76,14 +82,14 @@ def _topic(pipeline: Pipeline, publication: Publication) -> str:
 
 
 def _pending(
-    environment: Environment, pipeline: Pipeline, topic: str, published: Sequence[Publication]
+    environment: Environment, pipeline: Pipeline, topic: str, event_time: str, published: Sequence[Publication]
 ) -> dict[str, int]:
-    """Of publications of one topic."""
+    """Of publications of one topic, with one field that has the event time."""
     spans = [(read_span(pipeline, each.interval, each.result), each) for each in published]
     read = {span: _rows_read(each) for span, each in spans}
     days = {span: each.result.get("rows_by_day") or {} for span, each in spans}
     table = open_table(environment, Lake(environment.lake).raw(topic))
-    counted = count_events(table, pipeline.topic.event_time, read, days) if table is not None else {}
+    counted = count_events(table, event_time, read, days) if table is not None else {}
     return {each.interval.id: counted.get(span, 0) - _rows_read(each) for span, each in spans}
 
 

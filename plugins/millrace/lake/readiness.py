@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from jobs.errors import MillraceError
-from jobs.interval import Interval
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.lake.catch_up import processed_offsets, whole_from
+from millrace.lake.catch_up import processed_offsets, whole_intervals
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
-from millrace.lake.versions import check_known, speed_intervals
+from millrace.lake.speed_log import SpeedLog
+from millrace.lake.versions import check_known
 from millrace.waiting import until
 
 __all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
@@ -53,12 +53,12 @@ def await_ready(
 
     Raises NotReadyError where something is still missing after `wait`.
     """
-    offsets = served_offsets(environment, pipeline)
+    offsets, log = served_offsets(environment, pipeline), SpeedLog(environment, pipeline)
     problems: list[str] = []
 
     def is_ready() -> bool:
         problems[:] = switch_problems(
-            environment, pipeline, version, offsets, look_back=look_back, allow_older=allow_older
+            environment, pipeline, version, offsets, look_back=look_back, allow_older=allow_older, log=log
         )
         return not problems
 
@@ -84,21 +84,22 @@ def switch_problems(
     *,
     look_back: timedelta | None = None,
     allow_older: bool = False,
+    log: SpeedLog | None = None,
 ) -> list[str]:
     """What keeps the version from being served, each with its remedy; empty where nothing does.
 
     Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
     layer serves, and have read that from its beginning; it must have published every served interval that ended in the
     last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version;
-    intervals must be of one length.
+    intervals must be of one length. Who looks again gives the same `log` each time.
     """
-    versions, begun = preferred_versions(environment, pipeline), whole_from(environment, pipeline, version)
+    versions = preferred_versions(environment, pipeline)
     published = all_publications(environment, pipeline)
-    speed = speed_intervals(environment, pipeline)
+    speed = (log or SpeedLog(environment, pipeline)).intervals()
     of_version = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     shown = set(speed.get(versions[0], ())) - {each.interval.id for each in served}
-    whole = {each for each in speed.get(version, ()) if begun is None or each >= Interval(begun, begun).id}
+    whole = whole_intervals(environment, pipeline, version, speed.get(version, ()))
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [

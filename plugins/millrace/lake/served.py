@@ -24,7 +24,8 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
 
     `parity` counts, `late` (events that the speed layer dropped) and `pending_late` (see
     `millrace.lake.pending_late`) are None where the speed layer serves the interval. An interval that is published
-    without rows has 0 of them. `partial`: published from an archive that was not proven complete. `version` answers.
+    without rows has 0 of them. `partial`: published from an archive that was not proven complete, for `why_partial`
+    (None where it was). `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -56,6 +57,7 @@ def _of_run(publication: Publication | None) -> dict[str, Any]:
         **{name: parity.get(name) for name in _PARITY},
         "late": (result.get("late") or {}).get("events"),
         "partial": bool(publication and publication.partial),
+        "why_partial": "; ".join(publication.partial) or None if publication else None,
         "run": publication.run if publication else None,
         "published_at": publication.published_at if publication else None,
     }

@@ -20,11 +20,12 @@ Columns = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Answer:
-    """Who answers an interval: the layer, batch or speed, and in it the run, or the version."""
+    """Who answers an interval: the layer, batch or speed, and in it the run, which may be partial, or the version."""
 
     interval: str
     layer: str
     name: str
+    is_partial: bool = False
 
     @property
     def where(self) -> str:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jobs.errors import UsageError
-from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.catch_up import processed_offsets
 from millrace.lake.published import Publication, all_publications
 from millrace.lake.serving import preferred_versions
-from millrace.lake.tables import open_table, query
+from millrace.lake.speed_log import SpeedLog
 
 __all__ = ["VersionState", "check_known", "speed_intervals", "version_states"]
 
@@ -22,11 +21,12 @@ class VersionState:
     """`published` and `speed`: the intervals (their ids, in order) that it has published, or has speed rows of.
 
     `micro_batch` is the newest whose rows are in the speed log, `processed` the records that its stream has read; None
-    where there are none.
+    where there are none. `partial`: of the published intervals.
     """
 
     version: str
     published: tuple[str, ...]
+    partial: tuple[str, ...]
     speed: tuple[str, ...]
     micro_batch: int | None
     processed: int | None
@@ -44,12 +44,7 @@ def version_states(environment: Environment, pipeline: Pipeline) -> list[Version
 
 def speed_intervals(environment: Environment, pipeline: Pipeline) -> dict[str, dict[str, int]]:
     """Per version with rows in the speed log: the intervals (their ids) and the newest micro-batch of each."""
-    table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
-    sql = "SELECT _version, _interval, max(_batch_id) AS newest FROM rows GROUP BY _version, _interval"
-    found: dict[str, dict[str, int]] = {}
-    for row in query(table, sql) if table else ():
-        found.setdefault(row["_version"], {})[row["_interval"]] = row["newest"]
-    return found
+    return SpeedLog(environment, pipeline).intervals()
 
 
 def check_known(environment: Environment, pipeline: Pipeline, *versions: str) -> None:
@@ -75,6 +70,7 @@ def _state(
     return VersionState(
         version,
         tuple(each.interval.id for each in published if each.version == version),
+        tuple(each.interval.id for each in published if each.version == version and each.partial),
         tuple(sorted(speed)),
         max(speed.values(), default=None),
         None if offsets is None else sum(offsets.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.declared import declared
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions
 from millrace.lake.tables import open_table
@@ -29,20 +30,23 @@ def read_view(
     `_partial` marks the rows of intervals that were published from an archive that was not proven complete; `_version`
     is the version that answers. Batch rows of the served runs (see `publications`), and of the intervals without one
     the newest speed rows of the served version. `serving` is read first, then `published`, the other tables after
-    them: no interval is missing or doubled while one is being published or another version is switched to. The result
-    has no columns before either layer has written a row.
+    them: no interval is missing or doubled while one is being published or another version is switched to. `key` and
+    `row_time` are those that the version of a row declared; the rows are sorted by the served version's. The result has
+    no columns before either layer has written a row.
     """
     import pyarrow as pa
 
     versions = preferred_versions(environment, pipeline)
     served = served_publications(all_publications(environment, pipeline), versions)
-    batch = _batch(environment, pipeline, served, start, end)
-    speed = _speed(environment, pipeline, versions[0], served, start, end)
+    declarations = {each: declared(environment, pipeline, each) for each in {versions[0], *(p.version for p in served)}}
+    batch = _batch(environment, declarations, served, start, end)
+    speed = _speed(environment, declarations[versions[0]], versions[0], served, start, end)
     found = [part for part in (batch, speed) if part is not None]
     if not found:
         return pa.table({})
-    order = [(name, "ascending") for name in pipeline.key]
-    return pa.concat_tables(found, promote_options="permissive").sort_by(order)
+    rows = pa.concat_tables(found, promote_options="permissive")
+    key = [name for name in declarations[versions[0]].key if name in rows.column_names]
+    return rows.sort_by([(name, "ascending") for name in key]) if key else rows
 
 
 def newest_rows(pipeline: Pipeline, table: str, where: str) -> str:
@@ -54,17 +58,21 @@ def newest_rows(pipeline: Pipeline, table: str, where: str) -> str:
 
 def _batch(
     environment: Environment,
-    pipeline: Pipeline,
+    declarations: Mapping[str, Pipeline],
     served: list[Publication],
     start: datetime | None,
     end: datetime | None,
 ) -> pa.Table | None:
     wanted = [each for each in served if _overlaps(each.interval, start, end)]
-    table = open_table(environment, Lake(environment.lake).batch(pipeline.name)) if wanted else None
+    table = open_table(environment, Lake(environment.lake).batch(wanted[0].pipeline)) if wanted else None
     if table is None:
         return None
-    runs = ", ".join(f"('{each.interval.id}', '{each.run}')" for each in wanted)
-    rows = f"rows WHERE (_interval, _run) IN ({runs}){_bounds(pipeline, start, end)}"
+    runs: dict[str, list[str]] = {}
+    for each in wanted:
+        bounds = _bounds(declarations[each.version], start, end)
+        runs.setdefault(bounds, []).append(f"('{each.interval.id}', '{each.run}')")
+    inside = [f"((_interval, _run) IN ({', '.join(found)}){bounds})" for bounds, found in runs.items()]
+    rows = f"rows WHERE {' OR '.join(inside)}"
     partial = _among(each.interval.id for each in wanted if each.partial)
     return _query(table, f"{_columns(table)}, 'batch' AS _layer, {partial} AS _partial, {_version(wanted)}", rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.lake import upgrade_query
@@ -10,7 +11,7 @@ from millrace.environment import Environment
 from millrace.operators.spark_stream import SparkStreamOperator
 from millrace.platforms.protocol import SparkJob
 from millrace.supervision.generation import Generation
-from millrace.supervision.served_stream import is_taken_over
+from millrace.supervision.served_stream import CandidateEnd, candidate_end
 from millrace.triggers.spark_stream import SparkStreamTrigger
 
 if TYPE_CHECKING:
@@ -18,27 +19,34 @@ if TYPE_CHECKING:
 
 __all__ = ["CandidateStreamOperator"]
 
+_GRACE = timedelta(seconds=60)
+
 
 class CandidateStreamOperator(SparkStreamOperator):
     """Keeps the driver of `version` of the pipeline (its name) running beside that of the served version.
 
     It ends, and leaves the driver alone, when the version is served and the task of `<pipeline>__speed` has adopted
-    the driver. Until then it is this task's: marking the task stops it. `make_job(version, environment=, owner=)`
-    declares it.
+    the driver. Until then it is this task's: marking the task stops it. Once a later switch than number `since` (see
+    `millrace.lake.serving_table`) serves another version, it was rolled back, or overtaken: the task stops the driver
+    and ends.
+    `make_job(version, environment=, owner=)` declares it.
     """
 
-    template_fields: Sequence[str] = ("version",)
+    template_fields: Sequence[str] = ("version", "since")
 
-    def __init__(self, *, pipeline: str, version: Any, make_job: Callable[..., SparkJob], **kwargs: Any) -> None:
+    def __init__(
+        self, *, pipeline: str, version: Any, since: Any, make_job: Callable[..., SparkJob], **kwargs: Any
+    ) -> None:
         super().__init__(query=upgrade_query(pipeline), make_job=make_job, follows=pipeline, **kwargs)
         self.pipeline = pipeline
         self.version = version
+        self.since = since
 
     def declare(self, environment: Environment, owner: str) -> SparkJob:
         return self.make_job(self.version, environment=environment, owner=owner)
 
     def trigger(self, query: str, generation: str, **kwargs: Any) -> SparkStreamTrigger:
-        return super().trigger(query, generation, candidate=True, **kwargs)
+        return super().trigger(query, generation, candidate_since=int(self.since), **kwargs)
 
     def execute(self, context: Context) -> None:
         if not self._is_over(context):
@@ -56,7 +64,11 @@ class CandidateStreamOperator(SparkStreamOperator):
     def _is_over(self, context: Context) -> bool:
         if self.unreachable():
             return False
-        is_over = is_taken_over(self._supervise(Generation.of(context["ti"])), self.pipeline)
-        if is_over:
+        candidate = self._supervise(Generation.of(context["ti"]))
+        end = candidate_end(candidate, self.pipeline, int(self.since))
+        if end is CandidateEnd.TAKEN_OVER:
             self.log.info("version %s is served, and the task of the speed layer has its driver", self.version)
-        return is_over
+        if end is CandidateEnd.SUPERSEDED:
+            self.log.warning("another version is served since: %s was rolled back, or overtaken", self.version)
+            self.log.info("%s", candidate.stop_own("another version is served since it began", _GRACE))
+        return end is not None

@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.errors import MillraceError
+from millrace.tasks.partial_label import label_partial
 from millrace.triggers.certify import CertifyTrigger, claim_of
 
 if TYPE_CHECKING:
@@ -21,14 +22,15 @@ __all__ = ["CertifyOperator"]
 
 
 class CertifyOperator(BaseOperator):
-    """Returns the certificate of `interval` (its id) of `pipeline` (its name), as JSON.
+    """Returns the certificate of `interval` (its id) of `pipeline` (its name), as JSON: of the topic and the event
+    times that `version` declared, by default the served one.
 
     Where the archive is not proven complete it waits, without a worker slot, for as long as `within`; its log says
     what for. Then it fails for good, until somebody clears it. Where the run has the param `allow_partial`, it waits
     for nothing: the certificate's `partial` says what is missing.
     """
 
-    template_fields: Sequence[str] = ("pipeline", "interval")
+    template_fields: Sequence[str] = ("pipeline", "interval", "version")
     ui_color = "#f4ead2"
 
     def __init__(
@@ -36,6 +38,7 @@ class CertifyOperator(BaseOperator):
         *,
         pipeline: str,
         interval: Any,
+        version: str | None = None,
         within: timedelta = timedelta(hours=2),
         environment: str | None = None,
         **kwargs: Any,
@@ -45,37 +48,40 @@ class CertifyOperator(BaseOperator):
         super().__init__(**kwargs)
         self.pipeline = pipeline
         self.interval = interval
+        self.version = version
         self.within = within
         self.environment = environment
 
     def claim(self) -> Claim:
         """What is to be proven. Raises MillraceError where the interval is none."""
-        return claim_of(self.pipeline, self.interval, self.environment)
+        return claim_of(self.pipeline, self.interval, self.environment, self.version)
 
     def trigger(self, deadline: datetime, look: Look) -> CertifyTrigger:
         """The trigger that goes on where this look ended."""
         needed = look.needed.to_json() if look.needed else None
-        return CertifyTrigger(self.pipeline, self.interval, deadline.isoformat(), self.environment, needed)
+        return CertifyTrigger(
+            self.pipeline, self.interval, deadline.isoformat(), self.environment, needed, version=self.version
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """One look; deferred where it proves nothing."""
         try:
             claim = self.claim()
             if _allows_partial(context):
-                return self._certified(claim.partial())
+                return self._certified(context, claim.partial())
             look = claim.try_look()
         except MillraceError as error:  # a rule is broken: trying again would not help
             raise AirflowFailException(f"pipeline {self.pipeline!r}: {error}") from error
         if (certificate := look.proof()) is None:
             self._wait(claim, look)
-        return self._certified(certificate)
+        return self._certified(context, certificate)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The claim is proven, or the deadline has passed. Raises AirflowFailException in that case."""
         from millrace.lake.certificate import Certificate, Look
 
         if "certificate" in event:
-            return self._certified(Certificate.from_json(event["certificate"]))
+            return self._certified(context, Certificate.from_json(event["certificate"]))
         again = "clear this task, or trigger the interval with allow_partial to publish what is there as partial"
         refusal = self.claim().refusal(Look(tuple(event["missing"])), self.within, again)
         raise AirflowFailException(f"pipeline {self.pipeline!r}: {refusal}")
@@ -88,7 +94,8 @@ class CertifyOperator(BaseOperator):
             self.log.warning("that is too early: this task will fail; clear it after %s UTC", f"{claim.due:%F %T}")
         self.defer(trigger=self.trigger(deadline, look), method_name="resume")
 
-    def _certified(self, certificate: Certificate) -> dict[str, Any]:
+    def _certified(self, context: Context, certificate: Certificate) -> dict[str, Any]:
+        label_partial(context, certificate.partial)
         for reason in certificate.partial:
             self.log.warning("partial: %s", reason)
         self.log.info("certificate: %s", certificate.to_json())

@@ -21,15 +21,17 @@ from millrace.platforms.databricks_policy import policy_id
 from millrace.platforms.databricks_runs import driver_task, is_live, log_of, running_job, status_of, submission_of
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.platforms.databricks_streams import ContinuousJobs
+from millrace.platforms.graceful import is_endless, stop_gracefully
 from millrace.platforms.protocol import STOP_GRACE, JobStatus, RunningJob, SparkJob
+from millrace.supervision.control import Notes
 from millrace.waiting import until
 
 __all__ = ["DatabricksPlatform", "Launch", "databricks_platform"]
 
+_PAGE = 25
+
 Launch = Callable[[SparkJob, str], SubmitTask]
 """The task of a job's run, by the name of the submission; what it needs in the workspace is put there."""
-
-_STREAMS = frozenset({"archive", "speed"})
 
 
 def databricks_platform(environment: Environment) -> DatabricksPlatform:
@@ -42,15 +44,20 @@ def databricks_platform(environment: Environment) -> DatabricksPlatform:
         wheel = uploaded_wheel(workspace, settings.code, package_of(environment, job))
         return driver_task(job, submission, wheel, cluster)
 
-    return DatabricksPlatform(workspace, launch, f"millrace/{environment.name}/", settings.logs)
+    def notes() -> Notes:
+        from millrace.lake.store import LakeStore  # here: it loads the storage client
+
+        return LakeStore(environment)
+
+    return DatabricksPlatform(workspace, launch, f"millrace/{environment.name}/", settings.logs, notes=notes)
 
 
 @dataclass(frozen=True)
 class DatabricksPlatform:
     """Jobs of a workspace whose names begin with `prefix`; a job's id is that of its run.
 
-    `logs`: the folder of a volume to which clusters deliver their logs. `patience`: how long a run may take to end that
-    was cancelled, which includes its cluster's end.
+    `logs_folder`: the folder of a volume to which clusters deliver their logs. `patience`: how long a run may take to
+    end that was cancelled, which includes its cluster's end. `notes`: the lake's, by which streams are asked to stop.
     """
 
     workspace: Workspace
@@ -59,6 +66,7 @@ class DatabricksPlatform:
     logs_folder: str | None = None
     patience: timedelta = timedelta(minutes=5)
     poll: timedelta = timedelta(seconds=2)
+    notes: Callable[[], Notes] | None = None
 
     def submit(self, job: SparkJob) -> RunningJob:
         """Start `job`; a live job of its name is returned instead, also when two submit at once."""
@@ -70,7 +78,7 @@ class DatabricksPlatform:
             return running_job(live, job.name)
         submission = uuid.uuid4().hex
         task = self.launch(job, submission)
-        if _is_stream(job):
+        if is_endless(job.arguments):
             return running_job(self._run(self._streams.start(self.prefix + job.name, task)), job.name)
         return running_job(self._submit(self.prefix + job.name, task, submission), job.name)
 
@@ -78,6 +86,19 @@ class DatabricksPlatform:
         """The live job of this name."""
         live = self._live(name)
         return None if live is None else running_job(live, name)
+
+    def live_jobs(self) -> list[RunningJob]:
+        """Every live job of the environment, oldest first."""
+        return [running_job(run, str(run.run_name).removeprefix(self.prefix)) for run in reversed(self._live_runs())]
+
+    def last_job(self, name: str) -> str | None:
+        """The id of the newest run of a stream's continuous job, live or not."""
+        return self._streams.last_run(self.prefix + name)
+
+    def log_place(self, job_id: str) -> str:
+        """The run's page in Databricks."""
+        run = self._run(_number(job_id))
+        return run.run_page_url or f"run {job_id} at {self.workspace.host}"
 
     def state(self, job_id: str) -> JobStatus:
         """Where the job is. Of a stream's run that has ended, whoever asks first pauses the continuous job."""
@@ -93,14 +114,17 @@ class DatabricksPlatform:
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
         """Cancel the run, and pause its continuous job first, which would start another one.
 
-        Databricks ends a driver in its own time: who wants it to end well asks it on the lake before.
+        A stream is asked to stop after its micro-batch before, and has `grace` for it. Databricks ends any other driver
+        in its own time.
         """
-        run = self._run(_number(job_id))
+        number = _number(job_id)
+        run = self._run(number)
         if not is_live(run):
             return
         if run.run_type is RunType.JOB_RUN:
             self._streams.pause(run)
-        self._cancel(_number(job_id))
+            self._ask_to_stop(run, grace)
+        self._cancel(number)
 
     def logs(self, job_id: str, tail: int) -> list[str]:
         """The last lines of standard output and error; while the job runs they are minutes old, or none."""
@@ -112,21 +136,26 @@ class DatabricksPlatform:
         delivered = [] if has_lines else delivered_log(self.workspace, self.logs_folder, run)
         return log_of(run, output, delivered)[-tail:]
 
+    def _ask_to_stop(self, run: Run, grace: timedelta) -> None:
+        if self.notes is not None:
+            job = running_job(run, str(run.run_name).removeprefix(self.prefix))
+            stop_gracefully(self.notes(), job, lambda: not is_live(self._run(int(job.id))), grace)
+
     @cached_property
     def _streams(self) -> ContinuousJobs:
         return ContinuousJobs(self.workspace)
 
     def _live(self, name: str) -> BaseRun | None:
-        return self._streams.live_run(self.prefix + name) or self._live_submission(self.prefix + name)
+        """The newest live run of this name, of a job or by itself."""
+        return next((run for run in self._live_runs() if run.run_name == self.prefix + name), None)
 
-    def _live_submission(self, name: str) -> BaseRun | None:
+    def _live_runs(self) -> list[BaseRun]:
+        """Every live run, newest first. A run of a job has its name. One request while 25 runs or fewer live."""
         runs = self.workspace.call(
             "list the active runs",
-            lambda client: list(
-                client.jobs.list_runs(active_only=True, run_type=RunType.SUBMIT_RUN, expand_tasks=True, limit=25)
-            ),
+            lambda client: list(client.jobs.list_runs(active_only=True, expand_tasks=True, limit=_PAGE)),
         )
-        return next((run for run in runs if run.run_name == name), None)
+        return [run for run in runs if (run.run_name or "").startswith(self.prefix)]
 
     def _submit(self, name: str, task: SubmitTask, submission: str) -> Run:
         """A one-time run, or the live one of this name.
@@ -169,10 +198,6 @@ class DatabricksPlatform:
         if not until(lambda: not is_live(self._run(run)), self.patience, self.poll):
             minutes = self.patience.total_seconds() / 60
             raise MillraceError(f"run {run}: it is to end, and lives {minutes:g} min later; look at it in Databricks")
-
-
-def _is_stream(job: SparkJob) -> bool:
-    return bool(_STREAMS & set(job.arguments[:1]))
 
 
 def _is_ending(run: BaseRun) -> bool:

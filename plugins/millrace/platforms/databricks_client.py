@@ -82,8 +82,9 @@ def connect_workspace(settings: DatabricksSettings) -> Workspace:
     """The workspace of an environment; its login is read when it is needed.
 
     The connection holds `token` and a personal access token, or a service principal's application id and secret: one
-    of Databricks' own, or of Entra where the settings name the tenant. Without a connection one gets in as oneself
-    (`DefaultAzureCredential`: a managed or workload identity, or the Azure CLI's user).
+    of Databricks' own, or of Entra where the settings name the tenant. Or it is one of type `azure`: any identity.
+    Without a connection one gets in as oneself (`DefaultAzureCredential`: a managed or workload identity, or the Azure
+    CLI's user).
     """
     logging.getLogger("databricks.sdk").setLevel(logging.WARNING)
     return Workspace(settings.host, lambda: WorkspaceClient(config=_config(settings)))
@@ -93,8 +94,8 @@ def _config(settings: DatabricksSettings) -> Config:
     """`auth_type` keeps other logins out that the environment's variables hold."""
     common: dict[str, Any] = {"host": settings.host, "retry_timeout_seconds": _RETRY_S, "product": "millrace"}
     common["product_version"] = "0.1.0"
-    if settings.connection is None:
-        return Config(credentials_strategy=_Oneself(), auth_type=_Oneself.NAME, **common)
+    if settings.connection is None or settings.is_azure_connection:
+        return Config(credentials_strategy=_Entra(settings.connection), auth_type=_Entra.NAME, **common)
     login = login_of(settings.connection)
     if login.login == "token":
         return Config(token=login.password, auth_type="pat", **common)
@@ -110,16 +111,19 @@ def _config(settings: DatabricksSettings) -> Config:
     )
 
 
-class _Oneself(CredentialsStrategy):
-    """Whoever azure-identity finds."""
+class _Entra(CredentialsStrategy):
+    """Tokens for whoever an Airflow connection of type `azure` names; None: whom azure-identity finds."""
 
     NAME = "millrace-azure-identity"
+
+    def __init__(self, connection: str | None) -> None:
+        self._connection = connection
 
     def auth_type(self) -> str:
         return self.NAME
 
     def __call__(self, cfg: Config) -> CredentialsProvider:
-        from azure.identity import DefaultAzureCredential  # here: it takes a second to load
+        from millrace.azure.identity import credential_of  # here: it loads Airflow's provider
 
-        identity = DefaultAzureCredential()  # it keeps a token until shortly before its end
+        identity = credential_of(self._connection)
         return lambda: {"Authorization": f"Bearer {identity.get_token(_RESOURCE).token}"}

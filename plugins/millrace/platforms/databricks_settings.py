@@ -14,9 +14,12 @@ RUNTIME = "17.3.x-scala2.13"
 """The long-term support runtime with Spark 4.0.0: https://learn.microsoft.com/azure/databricks/release-notes/runtime/17.3lts"""
 
 _TEXTS = ("connection", "azure_tenant_id", "driver_node_type", "pool", "logs")
+_LOGINS = ("databricks", "entra")
 _DEFAULTS = {"policy": "millrace", "runtime": RUNTIME, "node_type": "Standard_D4ds_v5", "secret_scope": "millrace"}
-_KNOWN = ("host", "code", "workers", *_TEXTS, *_DEFAULTS, "secrets", "spark")
+_KNOWN = ("host", "code", "login", "workers", *_TEXTS, *_DEFAULTS, "secrets", "spark")
 _VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
+# https://learn.microsoft.com/azure/databricks/structured-streaming/real-time/reference: supported sinks and operators
+_REAL_TIME = "spark.databricks.streaming.realTimeMode.enabled"
 _SECRET = re.compile(r"secret|password|token|jaas|access[._-]?key|account[._-]?key|keystore[.]key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}")
 
@@ -26,8 +29,9 @@ class DatabricksSettings:
     """Which workspace, and the compute of its jobs.
 
     `host`: `https://adb-<number>.<number>.azuredatabricks.net`. `connection`: the Airflow connection with the login;
-    None: as oneself. `azure_tenant_id`: the tenant of the service principal that the connection holds. `code` and
-    `logs`: folders of Unity Catalog volumes. `workers`: Spark executors' machines, 0 for a driver alone. `pool`: an
+    None: as oneself. `is_azure_connection`: it is one of type `azure`, whose identity asks Entra for tokens.
+    `azure_tenant_id`: the tenant of the service principal that another connection holds. `code` and `logs`: folders of
+    Unity Catalog volumes. `workers`: Spark executors' machines, 0 for a driver alone. `pool`: an
     instance pool's id, in place of the node types. `secrets`: settings of Hadoop, each with the name of the secret
     in `secret_scope` that is its value. `spark`: further settings of Spark.
     """
@@ -35,6 +39,7 @@ class DatabricksSettings:
     host: str
     code: str
     connection: str | None = None
+    is_azure_connection: bool = False
     azure_tenant_id: str | None = None
     policy: str = _DEFAULTS["policy"]
     runtime: str = RUNTIME
@@ -54,12 +59,19 @@ class DatabricksSettings:
         workers = table.values.get("workers", 1)
         if not isinstance(workers, int) or not 0 <= workers <= 100:
             raise table.error("workers", workers, "use a number from 0 (a driver alone) to 100")
+        login = table.optional_text("login") or "databricks"
+        if login not in _LOGINS:
+            raise table.error("login", login, f"use one of: {', '.join(_LOGINS)}")
+        tenant = table.optional_text("azure_tenant_id")
+        if login == "entra" and tenant:
+            raise table.error("azure_tenant_id", tenant, "with login entra the connection says it")
         texts = {name: table.optional_text(name) for name in _TEXTS}
         chosen = {name: table.optional_text(name) or default for name, default in _DEFAULTS.items()}
         _check_volume(table, "logs", texts["logs"])
         return cls(
             host=_host(table),
             code=_volume(table),
+            is_azure_connection=login == "entra",
             workers=workers,
             secrets=table.table("secrets").texts(),
             spark=_spark(table.table("spark")),
@@ -89,6 +101,13 @@ def _check_volume(table: Table, name: str, path: str | None) -> None:
 
 def _spark(table: Table) -> dict[str, str]:
     found = table.texts()
+    if found.get(_REAL_TIME, "false").lower() != "false":
+        raise table.error(
+            _REAL_TIME,
+            found[_REAL_TIME],
+            "real-time mode writes to Kafka, in update mode, and neither to Delta nor by foreachBatch, as all streams"
+            " here do: take the line out, for it would change nothing (docs/databricks.md)",
+        )
     for name, value in found.items():
         if _SECRET.search(name) and not _REFERENCE.fullmatch(value):
             raise table.error(name, "…", "secrets do not stand in a file: use [databricks.secrets], or {{secrets/…/…}}")

@@ -63,12 +63,11 @@ class ContinuousJobs:
         self._call("unpause", name, lambda jobs: jobs.update(job, new_settings=going_on))
         return run
 
-    def live_run(self, name: str) -> BaseRun | None:
-        """The job's run that waits, runs, or is about to end."""
-        for job in self._jobs(name):
-            for run in self._runs(name, job, active_only=True):
-                return run
-        return None
+    def last_run(self, name: str) -> str | None:
+        """The id of the newest run of the job of this name; None where there is no job, or it has never run."""
+        job = self._job(name)
+        newest = None if job is None else next(iter(self._runs(name, job)), None)
+        return None if newest is None else str(newest.run_id)
 
     def pause(self, run: Run) -> None:
         """Databricks starts no other run after this one."""

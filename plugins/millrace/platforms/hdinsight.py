@@ -12,10 +12,12 @@ from typing import Any
 import httpx
 
 from jobs.errors import MillraceError
-from millrace.credentials import login_of
 from millrace.environment import Environment
+from millrace.lake.store import LakeStore
+from millrace.platforms.graceful import stop_gracefully
 from millrace.platforms.hdinsight_batch import CONNECTION_FILE, Shipped, batch_body, ship
 from millrace.platforms.hdinsight_gateway import Gateway
+from millrace.platforms.hdinsight_login import login_for
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from millrace.platforms.hdinsight_status import status_of_application, status_of_batch
 from millrace.platforms.hdinsight_store import JobStore
@@ -35,7 +37,7 @@ _POLL_S = 0.5
 def hdinsight_platform(environment: Environment) -> HdinsightPlatform:
     """The platform of an HDInsight environment. Raises MillraceError where its file is unsound; asks nobody yet."""
     settings = HdinsightSettings.of(environment)
-    gateway = Gateway(settings.gateway, lambda: login_of(settings.connection), settings.ca_file)
+    gateway = Gateway(settings.gateway, login_for(settings), settings.ca_file)
     store = JobStore(environment, settings.container, settings.path)
     return HdinsightPlatform(environment, settings, gateway, store)
 
@@ -66,10 +68,27 @@ class HdinsightPlatform:
 
     def find(self, name: str) -> RunningJob | None:
         """The live job of this name."""
-        last = self.store.read_json(f"names/{name}.json").get("job")
-        if last is None or self.state(last).state is not JobState.RUNNING:
+        last = self.last_job(name)
+        if last is None or not self._is_running(last):
             return None
         return self._running_job(last)
+
+    def live_jobs(self) -> list[RunningJob]:
+        """Every live job, oldest first."""
+        return [self._running_job(job_id) for job_id in self.store.job_ids() if self._is_running(job_id)]
+
+    def last_job(self, name: str) -> str | None:
+        """The id of the job of this name that was submitted last."""
+        return self.store.read_json(f"names/{name}.json").get("job")
+
+    def log_place(self, job_id: str) -> str:
+        """What the driver's Python wrote last, and, once YARN knows the job, its page there, with the JVM's log."""
+        application = self.store.read_json(f"jobs/{job_id}/ended.json").get("application")
+        if application is None and (found := self._application(job_id)):
+            application = found["id"]
+        driver_log = self.store.uri(f"jobs/{job_id}/driver.log")
+        page = f"{self.gateway.url}/yarnui/hn/cluster/app/{application}"
+        return f"{driver_log}, {page}" if application else driver_log
 
     def state(self, job_id: str) -> JobStatus:
         """Where the job is, by YARN. LOST when neither YARN nor Livy know it minutes after it was submitted."""
@@ -86,15 +105,18 @@ class HdinsightPlatform:
         return status
 
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
-        """Kill the job's application. YARN sends SIGTERM, and SIGKILL a moment later: `grace` cannot be longer there.
-
-        A stream is asked to stop before, by a request on the lake: see `millrace.supervision`.
+        """A stream is asked to stop after its micro-batch, and has `grace` for it. What runs then is killed, and a
+        batch job at once: YARN sends SIGTERM, and SIGKILL a moment later.
         """
-        if self.state(job_id).state is not JobState.RUNNING:
+        if not self._is_running(job_id):
+            return
+        notes = LakeStore(self.environment)
+        stop_gracefully(notes, self._running_job(job_id), lambda: not self._is_running(job_id), grace)
+        if not self._is_running(job_id):
             return
         self.store.write_json(f"jobs/{job_id}/cancel.json", {"at": datetime.now(UTC).isoformat()})
-        give_up_at = time.monotonic() + max(grace, _KILLED_WITHIN).total_seconds()
-        while self.state(job_id).state is JobState.RUNNING:
+        give_up_at = time.monotonic() + _KILLED_WITHIN.total_seconds()
+        while self._is_running(job_id):
             if time.monotonic() > give_up_at:
                 raise MillraceError(f"job {job_id}: it runs a minute after it was killed; look at it in YARN's UI")
             self._kill(job_id)
@@ -107,6 +129,9 @@ class HdinsightPlatform:
         batch = None if driver else self._batch(job_id)
         submission = self.gateway.batch_log(batch["id"], tail) if batch else []
         return [*submission, *told, *driver][-tail:] if tail > 0 else []
+
+    def _is_running(self, job_id: str) -> bool:
+        return self.state(job_id).state is JobState.RUNNING
 
     def _start(self, job: SparkJob, shipped: Shipped) -> RunningJob:
         tag = secrets.token_hex(8)

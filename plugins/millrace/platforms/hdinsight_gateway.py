@@ -1,4 +1,4 @@
-"""A cluster's gateway: HTTPS with basic auth before Livy and YARN's resource manager.
+"""A cluster's gateway: HTTPS and a login before Livy and YARN's resource manager.
 
 https://livy.apache.org/docs/latest/rest-api.html,
 https://hadoop.apache.org/docs/stable/hadoop-yarn/hadoop-yarn-site/ResourceManagerRest.html
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import httpx
+from azure.core.exceptions import ClientAuthenticationError
 
 from jobs.errors import MillraceError
-from millrace.credentials import Login
+from millrace.platforms.hdinsight_login import GatewayLogin, RenewedAuth
 
 __all__ = ["Gateway"]
 
@@ -25,7 +25,7 @@ _REFUSED = (400, 401, 403, 404, 413, 422)
 class Gateway:
     """One cluster's. httpx's errors pass through: an answer may come another time."""
 
-    def __init__(self, url: str, login: Callable[[], Login], ca_file: str | None = None) -> None:
+    def __init__(self, url: str, login: GatewayLogin, ca_file: str | None = None) -> None:
         self.url = url
         self._login = login
         self._ca_file = ca_file
@@ -41,7 +41,11 @@ class Gateway:
 
     def check_livy(self) -> None:
         """Raises an httpx error while Livy does not answer, MillraceError where the login is refused."""
-        answer = self._ask("GET", "/livy/batches", params={"from": 0, "size": 1})
+        try:
+            answer = self._ask("GET", "/livy/batches", params={"from": 0, "size": 1})
+        except ClientAuthenticationError as error:
+            told = str(error).partition("\n")[0]
+            raise MillraceError(f"{self.url}: Entra gives no token: {told}; correct its Airflow connection") from error
         if answer.status_code in (401, 403):
             raise MillraceError(f"{self.url} refuses the login: {_told(answer)}; correct its Airflow connection")
         answer.raise_for_status()
@@ -74,28 +78,20 @@ class Gateway:
         return None if answer.status_code == 404 else dict(answer.raise_for_status().json())
 
     def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:
-        answer = self._connected().request(method, path, **what)
-        if answer.status_code == 401:
-            self._forget()  # the password may have been changed: it is read again
-        return answer
+        return self._connected().request(method, path, **what)
 
     def _connected(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                login = self._login()
                 self._client = httpx.Client(
                     base_url=self.url,
-                    auth=(login.login, login.password),
+                    auth=RenewedAuth(self._login),
                     verify=ssl.create_default_context(cafile=self._ca_file),
-                    headers={"X-Requested-By": login.login},  # Livy refuses requests without it
+                    headers={"X-Requested-By": "millrace"},  # Livy refuses requests without it
                     timeout=_TIMEOUT,
                     trust_env=True,
                 )
             return self._client
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._client = None
 
 
 def _told(answer: httpx.Response) -> str:

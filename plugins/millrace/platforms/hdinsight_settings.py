@@ -10,21 +10,24 @@ from millrace.environment import Environment
 
 __all__ = ["HdinsightSettings"]
 
-_KNOWN = ("cluster", "gateway", "ca_file", "connection", "container", "path", "python", "spark")
+_KNOWN = ("cluster", "gateway", "ca_file", "login", "connection", "container", "path", "python", "spark")
+_LOGINS = ("basic", "entra")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,57}[A-Za-z0-9]")
 _PYTHON = "/usr/bin/miniforge/envs/py38/bin/python"  # of HDInsight 5.1: the engine is Spark 3.3 with Python 3.8
 
 
 @dataclass(frozen=True)
 class HdinsightSettings:
-    """`gateway`: its URL; `connection`: the Airflow connection with its login. `ca_file`: who signed its certificate,
-    where that is no public authority. `container` and `path`: where on the cluster's own file system, in the lake's
-    storage account, jobs are kept. `python`: on every node. `spark`: settings of every driver.
+    """`gateway`: its URL. `connection`: the Airflow connection with its login. A gateway that takes tokens of Microsoft
+    Entra has a `token_scope`; the connection is of type `azure` then, or None: as oneself. `ca_file`: who signed its
+    certificate, where that is no public authority. `container` and `path`: where on the cluster's own file system, in
+    the lake's storage account, jobs are kept. `python`: on every node. `spark`: settings of every driver.
     """
 
     gateway: str
     ca_file: str | None
-    connection: str
+    connection: str | None
+    token_scope: str | None
     container: str
     path: str
     python: str
@@ -38,10 +41,16 @@ class HdinsightSettings:
         cluster = table.text("cluster", "the Spark cluster's name, the host in the deployment's output sparkGateway")
         if not _CLUSTER.fullmatch(cluster):
             raise table.error("cluster", cluster, "give it the name alone: 3 to 59 letters, digits and hyphens")
+        login = table.optional_text("login") or "basic"
+        if login not in _LOGINS:
+            raise table.error("login", login, f"use one of: {', '.join(_LOGINS)}")
+        is_basic = login == "basic"
+        wanted = "the Airflow connection with the gateway's login and password"
         return cls(
             gateway=(table.optional_text("gateway") or f"https://{cluster}.azurehdinsight.net").rstrip("/"),
             ca_file=table.optional_text("ca_file"),
-            connection=table.text("connection", "the Airflow connection with the gateway's login and password"),
+            connection=table.text("connection", wanted) if is_basic else table.optional_text("connection"),
+            token_scope=None if is_basic else f"https://{cluster}.clusteraccess.azurehdinsight.net/.default",
             container=table.text("container", "the container of the cluster's own file system"),
             path=table.text("path", "a folder in that container"),
             python=table.optional_text("python") or _PYTHON,

@@ -66,6 +66,14 @@ class LocalPlatform:
         """Every live job, oldest first."""
         return [folder.running_job() for folder in job_folders(self.root) if folder.is_alive()]
 
+    def last_job(self, name: str) -> str | None:
+        """The id of the job of this name that was submitted last."""
+        return next((folder.id for folder in reversed(list(job_folders(self.root))) if _name_of(folder) == name), None)
+
+    def log_place(self, job_id: str) -> str:
+        """The file with all that the driver wrote."""
+        return str(self._folder(job_id).log)
+
     def state(self, job_id: str) -> JobStatus:
         """Where the job is. LOST when its watcher and driver died without an exit code being written."""
         folder = self._folder(job_id)

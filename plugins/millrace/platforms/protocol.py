@@ -85,6 +85,18 @@ class SparkPlatform(Protocol):
         """The live job of this name."""
         ...
 
+    def live_jobs(self) -> list[RunningJob]:
+        """Every live job of the environment, oldest first."""
+        ...
+
+    def last_job(self, name: str) -> str | None:
+        """The id of the stream's job that was submitted last, live or not; None where the platform knows none."""
+        ...
+
+    def log_place(self, job_id: str) -> str:
+        """Where a person finds all that the driver wrote; raises as `state`."""
+        ...
+
     def state(self, job_id: str) -> JobStatus:
         """Where the job is; raises MillraceError for an id that the platform does not know (any more)."""
         ...

@@ -10,7 +10,7 @@ from jobs.errors import MillraceError
 
 __all__ = ["AirflowApi", "AirflowApiError"]
 
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60  # longer than the 30 s that Airflow itself waits for its database (infra/local/airflow.cfg)
 
 
 class AirflowApiError(MillraceError):

@@ -14,7 +14,7 @@ from millrace.stack.file_lock import exclusive
 from millrace.stack.jar_lock import Jar, JarSet, load_jar_set, sha256
 from millrace.stack.progress import progress
 
-__all__ = ["ensure_jars", "fetch_jar_set", "fetch_jars", "jar_files"]
+__all__ = ["ensure_jars", "fetch_jar_set", "fetch_jars", "jar_files", "jar_set_files"]
 
 Retrieve = Callable[[JarSet, Path, Path, Callable[[int], None]], None]
 
@@ -40,10 +40,14 @@ def ensure_jars(name: str, home: Home | None = None) -> bool:
 
 def jar_files(name: str, home: Home | None = None) -> list[Path]:
     """The jars of the set `name`, which must have been fetched before; raises MillraceError otherwise."""
-    jars, downloads = load_jar_set(name), (home or Home.current()).downloads
+    return jar_set_files(load_jar_set(name), (home or Home.current()).downloads)
+
+
+def jar_set_files(jars: JarSet, downloads: Path) -> list[Path]:
+    """As `jar_files`, for a set and a download folder at hand."""
     folder = _folder(jars, downloads)
     if not _is_complete(folder):
-        raise MillraceError(f"jar set {name!r}: {folder} is missing or incomplete; run `millrace up`")
+        raise MillraceError(f"jar set {jars.name!r}: {folder} is missing or incomplete; run `millrace up`")
     return _files(jars, downloads)
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from jobs.lake import speed_stream, upgrade_query
 from jobs.pipelines import find_pipeline
 from millrace.environment import Environment
 from millrace.supervision.supervision import Supervision
 
-__all__ = ["code_line", "is_taken_over", "served_stream"]
+__all__ = ["CandidateEnd", "candidate_end", "code_line", "served_stream"]
+
+
+class CandidateEnd(Enum):
+    """Why a candidate's stream is not its task's any more."""
+
+    TAKEN_OVER = "taken over"
+    SUPERSEDED = "superseded"
 
 
 def served_stream(environment: Environment, pipeline: str) -> str | None:
@@ -18,12 +27,19 @@ def served_stream(environment: Environment, pipeline: str) -> str | None:
     return None if serving is None else speed_stream(pipeline, serving.versions[0])
 
 
-def is_taken_over(candidate: Supervision, pipeline: str) -> bool:
-    """Whether the candidate's version is served, and somebody else supervises its live driver."""
-    if served_stream(candidate.connection.environment, pipeline) != candidate.query:
-        return False
+def candidate_end(candidate: Supervision, pipeline: str, since: int) -> CandidateEnd | None:
+    """Whether the candidate's version is served, and somebody else supervises its live driver; or another version is
+    served by a later switch than number `since`, which was in force when the upgrade was planned. None: neither."""
+    from millrace.lake.serving import current_serving
+
+    now = current_serving(candidate.connection.environment, find_pipeline(pipeline))
+    if now is None or now.number == since:
+        return None
+    if speed_stream(pipeline, now.version) != candidate.query:
+        return CandidateEnd.SUPERSEDED
     running = candidate.find()
-    return running is not None and not candidate.is_own(running)
+    is_taken = running is not None and not candidate.is_own(running)
+    return CandidateEnd.TAKEN_OVER if is_taken else None
 
 
 def code_line(environment: Environment, pipeline: str) -> str | None:

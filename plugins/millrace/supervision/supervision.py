@@ -9,14 +9,14 @@ from datetime import timedelta
 from functools import cached_property
 
 from millrace.environment import Environment
-from millrace.platforms.protocol import RunningJob, SparkJob
+from millrace.platforms.protocol import JobState, RunningJob, SparkJob
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StopRequest, StreamControl, Watch
 from millrace.supervision.generation import Generation
 
 __all__ = ["Supervision"]
 
-_POLL_S = 0.25
+_FIRST_POLL_S, _LAST_POLL_S = 0.25, 4.0
 _CANCEL_GRACE = timedelta(seconds=3)
 
 
@@ -78,7 +78,7 @@ class Supervision:
         running = self.ask_own_to_stop(reason)
         if running is None:
             return f"query {self.query}: {self.generation} supervises no driver"
-        if self._ends_within(running, grace):
+        if self.ends_within(running, grace):
             return f"query {self.query}: driver {running.id} stopped on request"
         if not self.is_own(running):
             return f"query {self.query}: driver {running.id} has a new supervisor"
@@ -93,10 +93,13 @@ class Supervision:
         self.connection.platform.cancel(running.id, _CANCEL_GRACE)
         return f"query {self.query}: driver {running.id} was cancelled"
 
-    def _ends_within(self, running: RunningJob, grace: timedelta) -> bool:
-        deadline = time.monotonic() + grace.total_seconds()
-        while self.find() == running:
-            if time.monotonic() > deadline:
+    def ends_within(self, running: RunningJob, grace: timedelta) -> bool:
+        """Whether the driver ends in time. The platform is asked ever more rarely: it may be a service that counts."""
+        deadline, poll_s = time.monotonic() + grace.total_seconds(), _FIRST_POLL_S
+        while self.connection.platform.state(running.id).state is JobState.RUNNING:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
                 return False
-            time.sleep(_POLL_S)
+            time.sleep(min(poll_s, left_s))
+            poll_s = min(2 * poll_s, _LAST_POLL_S)
         return True

@@ -35,6 +35,9 @@ def _totals(pipeline: str, found: VersionComparison) -> Iterator[str]:
     }
     width = max(map(len, counts))
     yield from (f"  {title:<{width}}  {count:>12,}" for title, count in counts.items())
+    for version, partial in ((a, [each.partial_a for each in shared]), (b, [each.partial_b for each in shared])):
+        if any(partial):
+            yield f"{sum(partial):,} of these intervals are published by {version} as partial"
 
 
 def _columns(a: str, b: str, found: VersionComparison) -> Iterator[str]:
@@ -48,7 +51,11 @@ def _differing(a: str, b: str, found: VersionComparison, shown: int) -> Iterator
     for each in differing[:shown]:
         one_sided = f"{each.only_a:,} only in {a}, {each.only_b:,} only in {b}"
         counts = f"{each.equal:,} equal, {each.different:,} different, {one_sided}"
-        yield f"{each.interval} ({each.layer_a} against {each.layer_b}): {counts}"
+        layer_a, layer_b = (
+            f"partial {layer}" if is_partial else layer
+            for layer, is_partial in ((each.layer_a, each.partial_a), (each.layer_b, each.partial_b))
+        )
+        yield f"{each.interval} ({layer_a} against {layer_b}): {counts}"
         yield from (f"  {_key(difference['key'])}: {_difference(a, b, difference)}" for difference in each.worst)
     if len(differing) > shown:
         yield f"{len(differing) - shown:,} more intervals differ"

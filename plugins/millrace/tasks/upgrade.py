@@ -35,10 +35,14 @@ _LAST_PATIENCE = timedelta(minutes=2)
 
 
 class Plan(TypedDict):
-    """What an upgrade does: `version` takes the place of `served`; `intervals` (ids) are run under it before that."""
+    """What an upgrade does: `version` takes the place of `served`; `intervals` (ids) are run under it before that.
+
+    `serving`: the number of the switch that is in force.
+    """
 
     version: str
     served: str
+    serving: int
     intervals: list[str]
 
 
@@ -67,7 +71,8 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
     intervals = [*before, *_to_backfill(environment, pipeline, version, since)]
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
     _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
-    return Plan(version=version, served=serving.versions[0], intervals=[each.id for each in intervals])
+    ids = [each.id for each in intervals]
+    return Plan(version=version, served=serving.versions[0], serving=serving.number, intervals=ids)
 
 
 def is_candidate_caught_up(

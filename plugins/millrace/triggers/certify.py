@@ -31,6 +31,7 @@ class CertifyTrigger(BaseTrigger):
         needed: dict[str, Any] | None = None,
         settle_s: float = 10.0,
         poll_s: float = 5.0,
+        version: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.pipeline = pipeline
@@ -40,14 +41,15 @@ class CertifyTrigger(BaseTrigger):
         self.needed = needed
         self.settle_s = settle_s
         self.poll_s = poll_s
+        self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("pipeline", "interval", "deadline", "environment", "needed", "settle_s", "poll_s")
+        names = ("pipeline", "interval", "deadline", "environment", "needed", "settle_s", "poll_s", "version")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def claim(self) -> Claim:
         """What is to be proven. Blocks."""
-        return claim_of(self.pipeline, self.interval, self.environment)
+        return claim_of(self.pipeline, self.interval, self.environment, self.version)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         look = await self._proof_or_deadline()
@@ -75,13 +77,16 @@ class CertifyTrigger(BaseTrigger):
         return KafkaEnd.from_json(self.needed) if self.needed else None
 
 
-def claim_of(pipeline: str, interval: str, environment: str | None) -> Claim:
-    """That the archive of the pipeline's topic has all of the interval. Raises MillraceError where one is unknown."""
+def claim_of(pipeline: str, interval: str, environment: str | None, version: str | None) -> Claim:
+    """That the archive of the pipeline's topic has all of the interval; as a version declared it, by default the served
+    one. Raises MillraceError where one is unknown."""
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
     from millrace.lake.certificate import Claim  # here: parsing a DAG loads no client of the lake
+    from millrace.lake.declared import declared, declared_served
     from millrace.supervision.connection import environment_for_task
 
-    found = find_pipeline(pipeline)
+    found, where = find_pipeline(pipeline), environment_for_task(environment)
     each = Interval.parse(interval, found.interval)
-    return Claim(environment_for_task(environment), found.topic, each, found.reads(each))
+    found = declared(where, found, version) if version else declared_served(where, found)
+    return Claim(where, found.topic, each, found.reads(each))

@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from millrace.platforms.protocol import SparkPlatform
 from millrace.supervision.connection import Connection, connect, unreachable
 from millrace.supervision.generation import Generation
-from millrace.supervision.served_stream import is_taken_over, served_stream
+from millrace.supervision.served_stream import candidate_end, served_stream
 from millrace.supervision.supervision import Supervision
 from millrace.triggers.events import status_to_json
 from millrace.triggers.watch import job_end
@@ -28,8 +28,9 @@ class SparkStreamTrigger(BaseTrigger):
     `grace_s` that for a graceful stop.
 
     With `follows`, a pipeline's name, it fires `{"handed_over": true}` while the driver lives: as soon as another
-    version of the pipeline is served; for a `candidate`, as soon as its own is, and another task supervises the driver.
-    That is looked up every `follow_s`.
+    version of the pipeline is served; for a candidate, which has the number of the switch that was in force when its
+    upgrade was planned as `candidate_since`, as soon as it has an end (see `candidate_end`). That is looked up every
+    `follow_s`.
 
     `cleanup` does nothing: it runs at every restart of a triggerer, and the driver is to live on.
     """
@@ -46,7 +47,7 @@ class SparkStreamTrigger(BaseTrigger):
         patience_s: float = 600.0,
         grace_s: float = 18.0,
         follows: str | None = None,
-        candidate: bool = False,
+        candidate_since: int | None = None,
         follow_s: float = 5.0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -60,13 +61,13 @@ class SparkStreamTrigger(BaseTrigger):
         self.patience_s = patience_s
         self.grace_s = grace_s
         self.follows = follows
-        self.candidate = candidate
+        self.candidate_since = candidate_since
         self.follow_s = follow_s
         self._connection: Connection | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         what = ("query", "generation", "environment", "job_id", "not_before")
-        names = (*what, "settle_s", "poll_s", "patience_s", "grace_s", "follows", "candidate", "follow_s")
+        names = (*what, "settle_s", "poll_s", "patience_s", "grace_s", "follows", "candidate_since", "follow_s")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def connect(self) -> Connection:
@@ -129,9 +130,10 @@ class SparkStreamTrigger(BaseTrigger):
     def _is_handed_over(self, pipeline: str) -> bool:
         try:
             connection = self._connected()
-            if not self.candidate:
+            if self.candidate_since is None:
                 return served_stream(connection.environment, pipeline) not in (None, self.query)
-            return is_taken_over(Supervision(self.query, Generation.parse(self.generation), connection), pipeline)
+            candidate = Supervision(self.query, Generation.parse(self.generation), connection)
+            return candidate_end(candidate, pipeline, self.candidate_since) is not None
         except Exception as error:  # noqa: BLE001 - whatever a client of a lake that is down raises
             self.log.warning("query %s: cannot find out which version is served: %s", self.query, error)
             return False

@@ -8,10 +8,11 @@ from datetime import timedelta
 from jobs.lock import EXPIRY
 from millrace.platforms.local import LocalPlatform
 from millrace.platforms.protocol import JobState, RunningJob
+from tests.end_to_end.drivers import driver_processes
 from tests.faults.nemesis.fault import Fault
 from tests.faults.scene import Scene
 from tests.faults.signals import kill, stand_still, stopped
-from tests.faults.streams import Stream, driver_processes
+from tests.faults.streams import Stream
 from tests.faults.waiting import PATIENCE, await_true
 
 __all__ = ["DRIVER_FAULTS"]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 
 from jobs.errors import MillraceError
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
-from millrace.cli import batch
+from millrace.cli import batch, main
+from millrace.cli.status import partial_intervals
 from millrace.cli.view import served_line
 from millrace.environment import Environment
-from millrace.lake.published import publications
+from millrace.lake.partial import partial_lines
+from millrace.lake.published import publications, publish
 from millrace.supervision.connection import Connection
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
+from tests.plugins.lake.lake_rows import certificate, interval, write_batch
+from tests.plugins.lake.raw_rows import publication
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -114,3 +120,79 @@ def test_a_complete_reprocess_takes_the_place_of_a_partial_one_and_not_the_other
     assert "not published" in batch.told(interval, late)
     (published,) = publications(ticks.environment, stock_high_low)
     assert published.partial == []
+
+
+@pytest.fixture
+def published_lake(environment: Environment, tmp_path: Path) -> Environment:
+    """Three published days: a partial one, a complete one, and a partial one without any row."""
+    own = replace(environment, lake=f"{environment.lake}/{tmp_path.name}")
+    for number, (high, why) in enumerate([(1, ["the archive was behind"]), (1, []), (0, ["it had not ended", "loss"])]):
+        if high:
+            write_batch(own, interval(number), f"run-{number}", high)
+        proof = replace(certificate(1), partial=why)
+        result = {"rows_read": 3 * high}
+        day = interval(number)
+        publish(own, stock_high_low, day, run=f"run-{number}", version="v1", certificate=proof, result=result)
+    return own
+
+
+@pytest.fixture
+def printed(
+    published_lake: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """What `millrace` prints."""
+    monkeypatch.setattr("millrace.cli.shared.connected", lambda: SimpleNamespace(environment=published_lake))
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert not end.value.code
+        return capsys.readouterr().out
+
+    return run
+
+
+FIRST = f"stock_high_low {interval(0).id} is partial: the archive was behind"
+EMPTY = f"stock_high_low {interval(2).id} is partial: it had not ended; loss"
+
+
+def test_the_view_and_the_list_of_its_intervals_say_which_are_partial_and_why(printed: Callable[..., str]) -> None:
+    for arguments in ((), ("--start", interval(1).start.isoformat()), ("--intervals",)):
+        lines = printed("view", "stock_high_low", *arguments).splitlines()
+        assert {FIRST, EMPTY} <= set(lines), arguments
+        assert not any(interval(1).id in line and "is partial" in line for line in lines)
+    told = json.loads(printed("view", "stock_high_low", "--intervals", "--json"))
+    assert [(row["partial"], row["why_partial"]) for row in told] == [
+        (True, "the archive was behind"),
+        (False, None),
+        (True, "it had not ended; loss"),
+    ]
+    rows = json.loads(printed("view", "stock_high_low", "--json"))
+    assert {(row["_interval"], row["_partial"]) for row in rows} == {(interval(0).id, True), (interval(1).id, False)}
+
+
+def test_the_versions_and_their_comparison_say_what_is_partial(
+    printed: Callable[..., str], published_lake: Environment
+) -> None:
+    write_batch(published_lake, interval(0), "other", 2)
+    result = {"rows_read": 3}
+    day, proof = interval(0), certificate(1)
+    publish(published_lake, stock_high_low, day, run="other", version="v2", certificate=proof, result=result)
+    assert "3 (20261101T000000Z to 20261103T000000Z; 2 partial)" in printed("versions", "stock_high_low")
+    compared = printed("compare", "stock_high_low", "v1", "v2")
+    assert "1 of these intervals are published by v1 as partial" in compared
+    assert f"{day.id} (partial batch against batch): 0 equal, 3 different" in compared
+    first, *_ = json.loads(printed("compare", "stock_high_low", "v1", "v2", "--json"))["intervals"]
+    assert (first["partial_a"], first["partial_b"]) == (True, False)
+
+
+def test_the_status_says_what_is_partial(published_lake: Environment) -> None:
+    assert partial_intervals(published_lake) == [EMPTY, FIRST]
+
+
+def test_of_many_partial_intervals_the_newest_are_listed_and_the_others_counted() -> None:
+    days = [replace(publication(interval(number), 0), certificate={"partial": ["why"]}) for number in range(8)]
+    *listed, others = partial_lines(stock_high_low, days)
+    assert [line.split()[1] for line in listed] == [interval(number).id for number in (7, 6, 5, 4, 3)]
+    assert others.startswith("stock_high_low: 3 more published intervals are partial: `millrace view")

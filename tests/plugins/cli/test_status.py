@@ -14,6 +14,7 @@ import pytest
 from jobs.lake import speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
+from millrace.cli.stack import micro_batch
 from millrace.cli.status import stream_status
 from millrace.environment import Environment
 from millrace.home import Home
@@ -68,3 +69,11 @@ def test_that_the_code_here_is_not_served_is_said_with_what_to_do(lake_here: Env
     assert line is not None
     for part in (OLD, NEW, "stock_high_low__upgrade"):
         assert part in line
+
+
+def test_the_last_micro_batch_is_told_as_far_as_its_line_knows() -> None:
+    line = {"batch_id": 7, "timestamp": "2026-11-20T12:00:00.000Z", "rows": 1200, "late_rows": 0}
+    assert micro_batch(line) == "#7 at 2026-11-20T12:00:00.000Z, 1,200 rows"
+    assert micro_batch(line | {"late_rows": 3}).endswith("1,200 rows, late events for 3 rows")
+    recovered = line | {"rows": None, "late_rows": None}  # from the checkpoint, after a kill
+    assert micro_batch(recovered) == "#7 at 2026-11-20T12:00:00.000Z"

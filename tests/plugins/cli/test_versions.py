@@ -75,7 +75,7 @@ def test_versions_tell_what_is_served_what_each_has_and_every_switch(
     switch(lake_here, stock_high_low, "v1", "somebody else", "it was not")
     told = json.loads(millrace("versions", "stock_high_low", "--json")[1])
     assert (told["code"], told["order"]) == (CODE, ["v1", CODE])
-    has = {"published": [FIRST], "speed": [SECOND], "micro_batch": 0, "processed": 100}
+    has = {"published": [FIRST], "partial": [], "speed": [SECOND], "micro_batch": 0, "processed": 100}
     assert told["versions"] == [
         {"version": "v1", **has, "served": True},
         {"version": CODE, **has, "served": False},

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 from confluent_kafka import Producer
@@ -43,6 +45,7 @@ class ArchivedTopic:
         self.environment = environment
         self.topic = replace(stock_ticks, name=f"ticks_{uuid.uuid4().hex[:12]}", allowed_lateness=lateness)
         self._query, self._batch = uuid.uuid4().hex, -1
+        self._archived = [0] * PARTITIONS
         ensure_topic(environment, self.topic.name, PARTITIONS)
 
     def claim(self, interval: Interval) -> Claim:
@@ -57,7 +60,7 @@ class ArchivedTopic:
         assert producer.flush(10) == 0
 
     def archive(self, *offsets: int) -> None:
-        """One more micro-batch, which ends at these offsets, one per partition."""
+        """One more micro-batch, which ends at these offsets, one per partition, and has all records up to there."""
         self._batch += 1
         store = LakeStore(self.environment)
         checkpoint = Lake("").checkpoint(archive_query(self.topic.name), RAW_VERSION)
@@ -66,9 +69,19 @@ class ArchivedTopic:
         store.write(f"{checkpoint}/offsets/{self._batch}", f"v1\n{{}}\n{json.dumps(ends)}".encode())
         write_deltalake(
             Lake(self.environment.lake).raw(self.topic.name),
-            pa.Table.from_pylist([dead_letter(self._batch, b"record", "not JSON")], schema=RAW_SCHEMA),
+            pa.Table.from_pylist(list(self._new(offsets)), schema=RAW_SCHEMA),
             mode="append",
             partition_by=["event_date"],
             commit_properties=CommitProperties(app_transactions=[Transaction(self._query, self._batch)]),
             storage_options=self.environment.delta_options(),
         )
+
+    def skip(self, *offsets: int) -> None:
+        """The next micro-batch begins at these offsets, whatever is below them."""
+        self._archived = list(offsets)
+
+    def _new(self, offsets: Sequence[int]) -> Iterator[dict[str, Any]]:
+        for partition, end in enumerate(offsets):
+            for offset in range(self._archived[partition], end):
+                yield dead_letter(offset, b"record", "not JSON", partition=partition)
+        self._archived = list(offsets)

@@ -15,8 +15,9 @@ from deltalake import DeltaTable, write_deltalake
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
-from millrace.environment import Environment, StorageAccount
+from millrace.environment import Environment
 from millrace.lake.published import Publication, publish
+from tests.plugins.lake.folder_blobs import FolderAccount
 from tests.plugins.lake.lake_rows import certificate
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -25,10 +26,10 @@ _RUNS = itertools.count()
 
 
 def local_environment(folder: Path) -> Environment:
-    """An empty lake in a local folder: delta-rs needs no stack for it."""
+    """An empty lake in a local folder, its small files too: it needs no stack."""
     key = folder / "key"
     key.write_text("none", encoding="utf-8")
-    storage = StorageAccount("account", "lake", "http://127.0.0.1:1/account", key)
+    storage = FolderAccount("account", "lake", "http://127.0.0.1:1/account", key)
     return Environment("test", "fake", "127.0.0.1:2", {}, (folder / "lake").as_uri(), storage)
 
 

@@ -6,25 +6,32 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlparse
 
+import pyarrow as pa
 import pytest
 
 from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topic import Topic
 from jobs.topics import TOPICS, stock_ticks
+from jobs.version import fingerprint
 from millrace.cli import main
 from millrace.environment import Environment
 from millrace.lake.accepted_loss import accept_loss, accepted, accepted_within
 from millrace.lake.ledger import update_ledger
 from millrace.lake.lost_offsets import find_lost
 from millrace.lake.neighbours import Neighbours
+from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended
 from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, send
-from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, write_checkpoint
+from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, open_raw, write_checkpoint
+from tests.plugins.lake.raw_rows import local_environment
 
 HOUR = timedelta(hours=1)
 Command = Callable[..., tuple[int, str, str]]
@@ -105,22 +112,26 @@ def test_a_loss_that_the_ledger_had_found_is_accepted_under_its_new_name(
 def test_what_the_archive_has_is_skipped_by_a_stream_and_lost_to_nobody(
     own_lake: Environment, kafka: str, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A speed layer that is behind the archive."""
+    """Two versions of a speed layer are behind the archive, one of them obsolete; the served one is not."""
     archive(own_lake, topic.name, range(4, 10), batch=1)
     store, folder = LakeStore(own_lake), f"checkpoints/archive__{topic.name}/1"
     store.write(f"{folder}/offsets/1", b"v1\n{}\n" + json.dumps({topic.name: {"0": 10}}).encode())
     store.write(f"{folder}/commits/1", b"v1\n{}")
-    pipeline = SimpleNamespace(topic=topic)
+    pipeline = replace(stock_high_low, topic=topic)
     monkeypatch.setattr("millrace.lake.lost_offsets.find_pipeline", lambda name: pipeline)
-    for path in store.list(folder):  # the speed layer of two versions, one of them behind
+    begin_serving(own_lake, pipeline, "served", by="a test")
+    speed, new = "checkpoints/stock_high_low__speed", fingerprint(pipeline)
+    for path in store.list(folder):
         rest = path.removeprefix(folder)
-        store.write(f"checkpoints/stock_high_low__speed/old{rest}", store.read(path) or b"")
-        if not rest.endswith("/1"):
-            store.write(f"checkpoints/stock_high_low__speed/new{rest}", store.read(path) or b"")
+        for version in ("served",) if rest.endswith("/1") else ("served", "obsolete", new):
+            store.write(f"{speed}/{version}{rest}", store.read(path) or b"")
     lost = find_lost(own_lake, topic)
-    assert lost.streams == {"checkpoints/stock_high_low__speed/new": {0: (4, 6)}}
+    assert lost.streams == {f"{speed}/{new}": {0: (4, 6)}}
     assert lost.ranges == []
+    asked = find_lost(own_lake, topic, ["obsolete"])
+    assert asked.streams == {f"{speed}/{new}": {0: (4, 6)}, f"{speed}/obsolete": {0: (4, 6)}}
     accept_loss(own_lake, lost, "ada", "why")
+    assert not find_lost(own_lake, topic)
     assert update_ledger(own_lake, topic.name).ledger.is_complete
 
 
@@ -139,6 +150,45 @@ def test_intervals_that_a_lost_record_may_belong_to_are_found_by_its_neighbours(
     archive(own_lake, topic.name, [5], partition=1)  # nothing before it: as old as it likes; nothing behind it: now
     assert Neighbours(own_lake, topic).touched(1, 0, 5, now)[0] is None
     assert Neighbours(own_lake, topic).touched(1, 6, 8, now)[1] == now + ahead
+
+
+def test_neighbours_are_found_on_whatever_day_and_however_far_and_files_of_far_offsets_stay_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, topic = local_environment(tmp_path), replace(stock_ticks, name=new_topic())
+    million = 1_000_000
+    for offsets in (
+        range(4),
+        [million],
+        [million + 5, million + 6],
+        [3 * million],
+        range(3 * million + 1, 3 * million + 5),
+    ):
+        archive(here, topic.name, offsets)  # odd ones are dead letters, which are of no day
+    archive(here, topic.name, [million + 2, million + 3], partition=1)
+    monkeypatch.setattr(Neighbours, "_in_kafka", lambda *_: None)
+    now = FIRST + timedelta(days=9000)
+
+    def between(start: int, end: int) -> tuple[datetime | None, datetime]:
+        return Neighbours(here, topic).touched(0, start, end, now)
+
+    def sent(offset: int) -> datetime:
+        return FIRST + offset * timedelta(minutes=1)
+
+    late, ahead = topic.allowed_lateness, topic.max_ahead
+    near = (sent(million) - late, sent(million + 5) + late + ahead)
+    assert between(million + 1, million + 5) == near
+    assert between(million + 7, million + 9) == (sent(million + 6) - late, sent(3 * million) + late + ahead)
+    assert between(9, 10) == (sent(3) - late, sent(million) + late + ahead)
+    assert between(3 * million + 5, 3 * million + 6) == (sent(3 * million + 4) - late, now + ahead)
+    assert between(0, 0)[0] is None
+    raw = open_raw(here, topic.name)
+    files = pa.table(raw.get_add_actions(flatten=True)).to_pylist()
+    far = [each["path"] for each in files if not million <= each["min.offset"] < 2 * million]
+    assert len(far) == 5
+    for path in far:
+        (Path(urlparse(raw.table_uri).path) / path).unlink()
+    assert between(million + 1, million + 5) == near
 
 
 @pytest.fixture
@@ -184,9 +234,7 @@ def test_a_loss_that_nobody_has_accepted_is_no_proof(own_lake: Environment, kafk
     store, folder = LakeStore(own_lake), f"checkpoints/archive__{topic.name}/1"
     store.write(f"{folder}/offsets/1", b"v1\n{}\n" + json.dumps({topic.name: {"0": 10}}).encode())
     claim = Claim(own_lake, topic, ended(3 * HOUR))
-    assert claim.look().missing == ()  # nobody has looked
-    update_ledger(own_lake, topic.name)
-    (reason,) = claim.look().missing
+    (reason,) = claim.look().missing  # though nobody has asked for a ledger before
     assert "retention loss: partition 0: offsets 4 to 5 (2)" in reason
     assert f"`millrace accept-loss {topic.name}`" in reason
     accept_loss(own_lake, find_lost(own_lake, topic), "ada", "why")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ import pytest
 from jobs.lake import archive_query
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate, Claim, NotArchivedError, certify
+from millrace.lake.ledger import update_ledger
 from millrace.lake.offsets import KafkaEnd
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
 
@@ -48,6 +50,52 @@ def test_an_archive_that_is_behind_in_one_partition_proves_nothing(ticks: Archiv
         "the archive is behind Kafka: partition 1 has 1 of 2; it catches up while the DAG "
         f"'{archive_query(ticks.topic.name)}' runs",
     )
+
+
+def test_an_archive_that_lacks_a_record_below_its_coverage_proves_nothing(ticks: ArchivedTopic) -> None:
+    """The micro-batches end where they should, and say nothing of what is not there."""
+    ticks.archive(3, 2)
+    update_ledger(ticks.environment, ticks.topic.name)
+    ticks.produce(3)
+    ticks.skip(4, 2)
+    ticks.archive(6, 2)
+    look = ticks.claim(ended(OVER)).look()
+    (reason,) = look.missing
+    assert "(missing: partition 0: offsets 3 to 3 (1))" in reason
+    assert look.proof() is None
+    assert ticks.claim(ended(OVER)).partial().partial == [reason]
+    ticks.skip(3, 2)
+    ticks.archive(4, 2)
+    ticks.archive(6, 2)
+    (doubled,) = ticks.claim(ended(OVER)).look().missing
+    assert "the archive has records twice (doubled: partition 0: offsets 4 to 5 (2))" in doubled
+
+
+def test_a_gap_that_has_been_filled_since_the_last_ledger_refuses_nothing(ticks: ArchivedTopic) -> None:
+    ticks.skip(1, 0)
+    ticks.archive(3, 2)
+    assert not update_ledger(ticks.environment, ticks.topic.name).ledger.is_complete
+    ticks.skip(0, 2)
+    ticks.archive(1, 2)
+    ticks.skip(3, 2)
+    ticks.archive(3, 2)
+    assert ticks.claim(ended(OVER)).look().missing == ()
+
+
+def test_a_gap_is_told_of_beside_other_reasons_where_a_partial_answer_is_allowed(ticks: ArchivedTopic) -> None:
+    ticks.skip(1, 0)
+    ticks.archive(3, 2)
+    early = ticks.claim(ending(HOUR))
+    assert len(early.look().missing) == 1, "while it waits, the ledger is left alone"
+    assert [part in reason for part, reason in zip(("complete from", "missing"), early.partial().partial, strict=True)]
+
+
+def test_many_claims_at_once_bring_the_ledger_up_to_date_and_are_all_proven(ticks: ArchivedTopic) -> None:
+    ticks.archive(3, 2)
+    claims = [ticks.claim(ended(OVER + number * HOUR)) for number in range(6)]
+    with ThreadPoolExecutor(6) as several:
+        looks = list(several.map(Claim.try_look, claims))
+    assert [look.missing for look in looks] == [()] * 6
 
 
 def test_a_topic_without_an_archive_is_told_apart(ticks: ArchivedTopic) -> None:
@@ -120,7 +168,7 @@ def test_a_kafka_that_does_not_answer_is_a_reason(ticks: ArchivedTopic, monkeypa
 
 def test_a_lake_that_does_not_answer_is_a_reason_to_wait(ticks: ArchivedTopic) -> None:
     class DownClaim(Claim):
-        def look(self, needed: KafkaEnd | None = None) -> object:  # type: ignore[override]
+        def look(self, needed: KafkaEnd | None = None, *, at_all: bool = False) -> object:  # type: ignore[override]
             raise ConnectionError("the lake is down")
 
     needed = KafkaEnd({0: 3}, datetime.now(UTC))

@@ -14,7 +14,8 @@ FRIDAY = Interval.parse("2026-11-20", stock_high_low.interval)
 
 
 def result(**causes: int) -> dict[str, object]:
-    return {"parity": {"equal": 5, "causes": {name.replace("_", " "): count for name, count in causes.items()}}}
+    counts = {name.replace("_", " "): count for name, count in causes.items()}
+    return {"version": "v1", "parity": {"equal": 5, "causes": counts}}
 
 
 def test_an_unexplained_difference_is_refused_with_what_to_do() -> None:
@@ -23,7 +24,7 @@ def test_an_unexplained_difference_is_refused_with_what_to_do() -> None:
     message = str(refused.value)
     assert "interval 20261120T000000Z, run r7: 1 of 1,201 differences" in message
     assert "are unexplained" in message
-    assert "millrace explain stock_high_low 20261120T000000Z" in message
+    assert "millrace explain stock_high_low 20261120T000000Z --version v1" in message
 
 
 @pytest.mark.parametrize("passing", [result(late=1200, redecoded=1), result(), {"parity": None}, {}])

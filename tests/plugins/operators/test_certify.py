@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from jobs.interval import Interval
 from millrace.environment import Environment
 from millrace.lake.certificate import Claim
 from millrace.operators.certify import CertifyOperator
+from millrace.tasks.partial_label import partial_label
 from millrace.triggers.certify import CertifyTrigger
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
 
@@ -94,7 +96,9 @@ def waits(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_complete_archive_is_certified_in_the_worker(make: Make, ticks: ArchivedTopic) -> None:
     ticks.archive(3, 0)
-    certificate = execute(make(ended(MINUTE)))
+    task, context = make(ended(MINUTE)), {"params": {}}
+    certificate = task.execute(context)  # type: ignore[arg-type]
+    assert label(task, context) == task.interval
     assert certificate["coverage"] == {"0": 3, "1": 0}
     assert certificate["partial"] == []
 
@@ -162,9 +166,18 @@ def test_an_interval_whose_time_comes_after_the_deadline_is_announced_to_fail(
         task.resume({}, told)  # type: ignore[typeddict-item]
 
 
+def label(task: CertifyOperator, context: dict[str, Any]) -> str:
+    """As Airflow renders it when the task has run."""
+    rendered = DAG("any").get_template_env().from_string(partial_label("{{ task.interval }}"))
+    return rendered.render(context | {"task": task})
+
+
 def test_allow_partial_waits_for_nothing_and_says_what_is_missing(make: Make, ticks: ArchivedTopic) -> None:
     ticks.archive(1, 0)
-    certificate = execute(make(ending(timedelta(hours=1))), allow_partial=True)
+    task, context = make(ending(timedelta(hours=1))), {"params": {"allow_partial": True}}
+    assert label(task, context) == task.interval
+    certificate = task.execute(context)  # type: ignore[arg-type]
+    assert label(task, context) == f"{task.interval} (partial)"
     early, behind = certificate["partial"]
     assert "complete from" in early
     assert "partition 0 has 1 of 3" in behind

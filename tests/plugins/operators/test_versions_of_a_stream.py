@@ -18,7 +18,7 @@ from jobs.version import fingerprint
 from millrace.builders.stream_jobs import served_speed_job, speed_job
 from millrace.lake.serving import begin_serving, current_serving, rollback, switch
 from millrace.operators.candidate_stream import CandidateStreamOperator
-from millrace.platforms.protocol import JobState, RunningJob
+from millrace.platforms.protocol import JobState, JobStatus, RunningJob
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from tests.plugins.lake.raw_rows import local_environment
@@ -44,6 +44,11 @@ class Obedient(FakePlatform):
             self.end(running.id, 0)
             return None
         return running
+
+    def state(self, job_id: str) -> JobStatus:
+        for running in self._jobs.values():
+            self.find(running.name)
+        return super().state(job_id)
 
 
 class Candidate(CandidateStreamOperator, Operator):
@@ -83,9 +88,13 @@ class CandidateTask(Place):
 
     def _task(self) -> Operator:
         job = partial(speed_job, NAME, trigger=SECOND)
-        task = Candidate(task_id="candidate", pipeline=NAME, version=NEW, make_job=job, retries=RETRIES)
+        # Templates are rendered as text.
+        task = Candidate(task_id="candidate", pipeline=NAME, version=NEW, since="1", make_job=job, retries=RETRIES)
         task.place = self
         return task
+
+    def run_to_end(self, ti: Try) -> None:
+        self._task().execute({"ti": ti})
 
 
 @pytest.fixture
@@ -201,6 +210,48 @@ def test_a_stop_that_a_person_asked_for_of_the_driver_that_ended_is_heeded(speed
     switch(speed.environment, stock_high_low, NEW, by="a test", reason="")
     speed.succeed(SPEED, serving, ended(speed, "job-0", 0))
     assert len(speed.platform.submitted) == 1
+
+
+def test_a_candidate_that_was_rolled_back_before_anybody_adopted_it_stops_its_driver_and_ends(
+    speed: SpeedTask, candidate: CandidateTask
+) -> None:
+    serving, trying = speed.serve_old(), candidate.execute(UPGRADE)
+    switch(speed.environment, stock_high_low, NEW, by="a test", reason="")
+    rollback(speed.environment, stock_high_low, by="a test", reason="wrong")
+    candidate.succeed(UPGRADE, trying, handed_over(candidate, trying))
+    assert speed.live() == [OLD_STREAM]
+    assert fires_nothing(speed, serving)
+
+
+def test_a_candidate_that_was_overtaken_stops_its_driver_and_ends(speed: SpeedTask, candidate: CandidateTask) -> None:
+    _, trying = speed.serve_old(), candidate.execute(UPGRADE)
+    switch(speed.environment, stock_high_low, "a" * 12, by="a test", reason="another one")
+    candidate.succeed(UPGRADE, trying, handed_over(candidate, trying))
+    assert NEW_STREAM not in speed.live()
+
+
+def test_a_candidate_that_was_rolled_back_after_the_speed_layers_task_had_adopted_it_ends(
+    speed: SpeedTask, candidate: CandidateTask
+) -> None:
+    serving, trying = speed.serve_old(), candidate.execute(UPGRADE)
+    switch(speed.environment, stock_high_low, NEW, by="a test", reason="")
+    adopted = speed.resume(SPEED, serving, handed_over(speed, serving))
+    rollback(speed.environment, stock_high_low, by="a test", reason="wrong")
+    speed.resume(SPEED, adopted, handed_over(speed, adopted))
+    candidate.succeed(UPGRADE, trying, ended(candidate, "job-1", 0))
+    assert speed.live() == [OLD_STREAM]
+    assert len(speed.platform.submitted) == 3
+
+
+def test_a_rolled_back_candidate_is_not_started_again_by_a_lost_try_or_a_clear(
+    speed: SpeedTask, candidate: CandidateTask
+) -> None:
+    speed.serve_old()
+    switch(speed.environment, stock_high_low, NEW, by="a test", reason="")
+    rollback(speed.environment, stock_high_low, by="a test", reason="wrong")
+    for ti in (UPGRADE.retried(), UPGRADE.cleared()):
+        candidate.run_to_end(ti)
+    assert speed.live() == [OLD_STREAM]
 
 
 def test_marking_the_candidate_stops_it_and_nothing_of_the_served_version(

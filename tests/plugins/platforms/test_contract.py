@@ -31,6 +31,7 @@ class Place:
 
     platform: Callable[[], SparkPlatform]
     kind: str
+    is_batch: bool = False
 
     def job(self, script: str, name: str = "query", owner: str = "run.1") -> SparkJob:
         return SparkJob(name, (self.kind, script), owner)
@@ -54,7 +55,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         return
     with serve(Workspace(tmp_path)) as server:
         kind = "archive" if request.param.endswith("stream") else "reprocess"
-        yield Place(lambda: platform_of(server), kind)
+        yield Place(lambda: platform_of(server), kind, is_batch=kind == "reprocess")
         assert server.unfit == []
 
 
@@ -106,6 +107,18 @@ def test_many_who_submit_at_once_start_one_job(place: Place) -> None:
 def test_jobs_of_two_names_are_two_jobs(place: Place) -> None:
     ids = {place.platform().submit(place.job(SLEEP, name)).id for name in ("query", "query.20261121T000000Z")}
     assert len(ids) == 2
+
+
+def test_live_jobs_are_listed_and_the_last_one_of_a_stream_is_known_when_it_has_ended(place: Place) -> None:
+    jobs = [place.platform().submit(place.job(SLEEP, name)) for name in ("query", "other")]
+    assert place.platform().live_jobs() == jobs
+    assert all(place.platform().log_place(running.id) for running in jobs)
+    place.platform().cancel(jobs[1].id, timedelta(seconds=1))
+    assert place.platform().live_jobs() == jobs[:1]
+    assert place.platform().last_job("never started") is None
+    if not place.is_batch:
+        assert place.platform().last_job("other") == jobs[1].id
+        assert place.platform().last_job("query") == jobs[0].id
 
 
 def test_a_name_whose_job_has_ended_starts_again(place: Place) -> None:

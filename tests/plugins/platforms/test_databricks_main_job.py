@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-import os
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,14 +17,13 @@ import pytest
 
 from jobs.interval import Interval
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
-from jobs.session import EXACTNESS
 from jobs.topic import Topic
 from jobs.topics import stock_ticks
 from millrace.builders.stream_jobs import archive_job, speed_job
 from millrace.cli.batch import reprocess_interval
 from millrace.environment import Environment
 from millrace.environment_file import Table
-from millrace.home import PROJECT_ROOT, Home
+from millrace.home import Home
 from millrace.lake.catch_up import processed_offsets
 from millrace.lake.certificate import NotArchivedError, certify
 from millrace.lake.offsets import end_offsets
@@ -45,31 +42,19 @@ from millrace.supervision.control import StreamControl
 from millrace.waiting import until
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.plugins.platforms.code_copies import TOPICS, copied_code, keep
+from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
 from tests.plugins.platforms.databricks.server import Server, serve
-from tests.plugins.platforms.databricks.workspace import Workspace
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 
 SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=6)
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 PRINCIPAL, SECRET = "0d5c1f6e-application", "dose0123456789-the-principals-secret"
-INHERITED = ("PATH", "HOME", "JAVA_HOME", "LANG")
 
 
 @pytest.fixture
 def server(environment: Environment, tmp_path: Path) -> Iterator[Server]:
-    """A workspace whose secret scope holds the lake's key, as Key Vault would."""
-    variables = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    variables |= {
-        "DATABRICKS_RUNTIME_VERSION": "17.3",
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_CONF_DIR": str(PROJECT_ROOT / "plugins" / "millrace" / "platforms" / "spark_conf"),
-    }
-    workspace = Workspace(
-        tmp_path / "workspace", variables, secrets={("millrace", "lake-key"): environment.account_key()}
-    )
-    with serve(workspace) as server:
+    with serve(spark_workspace(environment, tmp_path / "workspace")) as server:
         server.logins[PRINCIPAL] = SECRET
         yield server
         assert server.unfit == []
@@ -83,26 +68,7 @@ def place(environment: Environment, server: Server, tmp_path: Path, monkeypatch:
     connection.parent.mkdir(parents=True)
     connection.touch(mode=0o600)
     connection.write_text(json.dumps({"login": PRINCIPAL, "password": SECRET}))
-    key = f"fs.azure.account.key.{environment.storage.dfs_host}"
-    hadoop = {f"spark.hadoop.{name}": text for name, text in environment.hadoop_options().items() if name != key}
-    engine = {
-        "spark.master": "local[2]",
-        "spark.millrace.stateStore": EXACTNESS["spark.sql.streaming.stateStore.providerClass"],
-        "spark.driver.memory": "1g",
-        "spark.driver.extraClassPath": os.pathsep.join(map(str, environment.spark_jars())),
-        "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    table = {
-        "host": server.host,
-        "code": "/Volumes/main/millrace/code",
-        "logs": "/Volumes/main/millrace/logs",
-        "connection": "dbx",
-        "secrets": {key: "lake-key"},
-        "spark": {**engine, **hadoop},
-    }
+    table = spark_table(environment, server.host, "dbx")
     settings = Table(tmp_path / "databricks.toml", "databricks", table)
     lake = f"{environment.lake}/{uuid.uuid4().hex}"
     place = dataclasses.replace(environment, platform="databricks", lake=lake, platform_table=settings)

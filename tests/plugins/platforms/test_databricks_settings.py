@@ -141,6 +141,11 @@ def test_a_secret_without_a_name_in_the_scope_is_an_error_with_the_line_to_write
         ("workers = -1", "databricks.workers is -1"),
         ('hots = "x"', "databricks.hots is 'x'; that is no setting"),
         ('logs = "dbfs:/logs"', "databricks.logs is 'dbfs:/logs'; write a folder of a volume"),
+        ('login = "aad"', "databricks.login is 'aad'; use one of: databricks, entra"),
+        (
+            '[databricks.spark]\n"spark.databricks.streaming.realTimeMode.enabled" = "true"',
+            "realTimeMode.enabled is 'true'; real-time mode writes to Kafka, in update mode, and neither to Delta",
+        ),
         ('[databricks.spark]\n"fs.azure.account.key.x" = "abc"', "secrets do not stand in a file"),
         ('[databricks.spark]\n"spark.hadoop.x.oauth2.client.secret" = "abc"', "secrets do not stand in a file"),
     ],

@@ -44,14 +44,18 @@ def on_hdinsight(environment: Environment, **changes: object) -> Environment:
     return dataclasses.replace(environment, platform="hdinsight", platform_table=table)
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Environment:
+def bare_environment(folder: Path) -> Environment:
     """An environment that leads nowhere."""
-    (tmp_path / "bare.toml").write_text(
+    (folder / "bare.toml").write_text(
         'platform = "hdinsight"\nlake = { account = "lakes", container = "lake", path = "m" }\n'
         'kafka = { bootstrap = "k:9092" }\n'
     )
-    return load_environment("bare", folder=tmp_path)
+    return load_environment("bare", folder=folder)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Environment:
+    return bare_environment(tmp_path)
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from millrace.environment import Environment
 from millrace.home import Home
 from millrace.lake.catch_up import is_caught_up, processed_offsets
 from millrace.lake.certificate import certify
+from millrace.lake.declared import declared
+from millrace.lake.explain import newest_result
 from millrace.lake.offsets import end_offsets
 from millrace.lake.serving import begin_serving, rollback, served_version, switch
 from millrace.lake.store import LakeStore
@@ -131,6 +133,13 @@ def test_versions_run_side_by_side_and_one_commit_switches_both_layers_there_and
     assert drivers.reprocess(old, FIRST_DAY)["parity"]["equal"] > 0
 
     assert drivers.reprocess(new, FIRST_DAY)["published"]
+    first = Interval.of(FIRST_DAY, pipeline.interval)
+    assert newest_result(environment, pipeline, first)["version"] == old, "though the new version ran it later"
+    assert newest_result(environment, pipeline, first, new)["version"] == new
+    assert {declared(environment, pipeline, each) for each in (old, new)} == {pipeline}, "noted by the drivers"
+    assert set(LakeStore(environment).list("code")) == {
+        f"code/{v}.{kind}" for v in (old, new) for kind in ("json", "zip")
+    }
 
     of_new = drivers.start(new)
     drivers.await_all_processed(new)

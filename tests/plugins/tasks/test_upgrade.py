@@ -7,6 +7,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -16,6 +18,7 @@ from jobs.interval import Interval
 from jobs.lake import Lake, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
+from millrace.builders import upgrade as upgrade_dag
 from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving, served_version, switch
@@ -32,7 +35,7 @@ from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 NAME, DAY = stock_high_low.name, timedelta(days=1)
 OLD, NEW = "0123456789ab", fingerprint(stock_high_low)
 TODAY = Interval.of(datetime.now(UTC), DAY)
-PLAN = Plan(version=NEW, served=OLD, intervals=[])
+PLAN = Plan(version=NEW, served=OLD, serving=1, intervals=[])
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,16 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
         published(lake_here, days_ago(number), OLD)
     published(lake_here, days_ago(2), NEW)
     plan = upgrade.plan_upgrade(stock_high_low, None, None)
-    assert plan == Plan(version=NEW, served=OLD, intervals=[days_ago(40).id, days_ago(3).id])
+    assert plan == Plan(version=NEW, served=OLD, serving=1, intervals=[days_ago(40).id, days_ago(3).id])
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
+
+
+def test_the_candidate_is_given_what_was_planned(lake_here: Environment) -> None:
+    switched = begin_serving(lake_here, stock_high_low, OLD, by="a test")
+    plan = upgrade.plan_upgrade(stock_high_low, None, None)
+    task = cast(Any, upgrade_dag(stock_high_low).get_task("candidate"))
+    task.render_template_fields({"ti": SimpleNamespace(xcom_pull=lambda task_ids: {"plan": plan}[task_ids])})
+    assert (task.version, task.since) == (NEW, str(switched.number))
 
 
 def test_what_the_speed_layer_serves_before_the_published_intervals_is_planned_too(lake_here: Environment) -> None:

@@ -46,11 +46,12 @@ class Fault:
 
 @dataclass
 class Server:
-    """`logins` are the service principals, `access` the tokens that are good now."""
+    """`logins` are the service principals, `access` the tokens that are good now; `is_entras` knows Entra's tokens."""
 
     workspace: Workspace
     logins: dict[str, str] = field(default_factory=dict)
     access: set[str] = field(default_factory=set)
+    is_entras: Callable[[str], bool] = lambda token: False
     requests: list[Request] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Server:
 
     def check_login(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or token not in self.access:
+        if scheme != "Bearer" or not (token in self.access or self.is_entras(token)):
             raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type")
 
 

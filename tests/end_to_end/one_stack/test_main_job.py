@@ -18,7 +18,7 @@ from millrace.stack.lifecycle import status
 from tests.end_to_end.streams import DAYS, FIRST_DAY, Streams, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(1200 + 60 * DAYS)
 
 LAST_DAY = FIRST_DAY + timedelta(days=DAYS)
 
@@ -48,7 +48,7 @@ def test_a_backfill_by_airflows_api_publishes_past_days_that_equal_both_the_spee
     def completed() -> bool:
         return next(found for found in airflow.backfills(dag) if found.id == backfill.id).is_completed
 
-    await_true("the backfill", completed, timedelta(minutes=10), poll_s=1)
+    await_true("the backfill", completed, timedelta(minutes=10 + DAYS), poll_s=1)
     past = [p for p in publications(settled.environment, stock_high_low) if p.interval.end <= LAST_DAY]
     assert [p.interval.start for p in past] == [FIRST_DAY + timedelta(days=day) for day in range(DAYS)]
     for publication in past:
