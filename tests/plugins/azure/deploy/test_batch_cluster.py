@@ -235,6 +235,13 @@ def test_a_file_that_names_another_cluster_is_told_the_right_name(azure: Azure, 
         batch_cluster(place, ResourceManagerHook())
 
 
+def test_where_clusters_are_entered_by_tokens_none_is_made_with_a_password(azure: Azure, tmp_path: Path) -> None:
+    text = FILE.format(cluster="batch-mr-dev-abcdef").replace("[hdinsight]\n", '[hdinsight]\nlogin = "entra"\n')
+    (tmp_path / "azure.toml").write_text(text)
+    with pytest.raises(MillraceError, match=r"login is 'entra'.*or take the table hdinsight\.batch out"):
+        batch_cluster(load_environment("azure.batch", folder=tmp_path), ResourceManagerHook())
+
+
 def test_batch_runs_go_to_the_clusters_own_gateway_and_container(tmp_path: Path) -> None:
     settings = HdinsightSettings.of(environment(tmp_path, "batch-mr-dev-zyxwvu"))
     assert settings.gateway == "https://batch-mr-dev-zyxwvu.azurehdinsight.net"
