@@ -129,6 +129,13 @@ def _extent(pipeline: Pipeline, interval: Interval) -> Dict[str, Any]:
     }
 
 
+def run_brokers(options: argparse.Namespace) -> None:
+    spark = start_session(BROKER_CHECK)
+    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
+    LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
+    print(f"millrace: {report}", flush=True)
+
+
 def run_redecode(options: argparse.Namespace) -> None:
     topic = find_topic(options.topic)
     query = redecode_query(topic.name)
@@ -143,13 +150,6 @@ def _note_declaration(files: LakeFiles, lake: Lake, pipeline: Pipeline, version:
     """Before there is a row of this version: whoever reads one may have other code."""
     if not files.exists(lake.declaration(version)):
         files.replace(lake.declaration(version), declaration_text(pipeline))
-
-
-def run_brokers(options: argparse.Namespace) -> None:
-    spark = start_session(BROKER_CHECK)
-    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
-    LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
-    print(f"millrace: {report}", flush=True)
 
 
 def _check_version(pipeline: Pipeline, version: str) -> None:

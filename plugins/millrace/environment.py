@@ -44,7 +44,7 @@ class Environment:
 
     `lake` is the URI below which all tables lie; `kafka_settings` are client settings under librdkafka's names, without
     secrets: those are the login and password of the Airflow connection `kafka_connection`. `platform_table` is the
-    file's table for the platform.
+    file's table for the platform, `batch_table` the one in it for a cluster that is made for batch runs.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Environment:
     storage: StorageAccount
     kafka_connection: str | None = None
     platform_table: Table = field(default=Table(Path(), "", {}), repr=False)
+    batch_table: Table = field(default=Table(Path(), "", {}), repr=False)
 
     @cached_property
     def kafka_options(self) -> Mapping[str, str]:
@@ -172,16 +173,20 @@ def _azure(name: str, file: Table) -> Environment:
         lake=storage.uri(storage.container, lake.text("path", "the lake's folder in its container")),
         storage=storage,
         kafka_connection=kafka.optional_text("connection"),
-        platform_table=_for_batch(file.table(platform)) if name.endswith(_BATCH) else file.table(platform),
+        platform_table=_jobs_table(file.table(platform), is_batch=name.endswith(_BATCH)),
+        batch_table=file.table(platform).table("batch"),
     )
 
 
-def _for_batch(table: Table) -> Table:
-    """Jobs go to the cluster for batch runs, whose files lie in a container of its own."""
-    batch = table.table("batch")
-    cluster = batch.text("cluster", "the name of the cluster for batch runs, the deployment's output batchCluster")
-    own = {"cluster": cluster, "container": batch.optional_text("container") or "batch"}
-    return Table(table.path, table.name, {**table.values, **own})
+def _jobs_table(table: Table, *, is_batch: bool) -> Table:
+    """Batch runs go to the cluster that is made for them, whose files lie in a container of its own."""
+    own = {"batch"} if table.name == "hdinsight" else set()  # on Databricks each job has a cluster of its own
+    values = {name: value for name, value in table.values.items() if name not in own}
+    if is_batch:
+        batch = table.table("batch")
+        cluster = batch.text("cluster", "the name of the cluster for batch runs, the deployment's output batchCluster")
+        values |= {"cluster": cluster, "container": batch.optional_text("container") or "batch"}
+    return Table(table.path, table.name, values)
 
 
 def _kafka(file: Table) -> tuple[Table, dict[str, str]]:

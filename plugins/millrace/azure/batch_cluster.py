@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jobs.errors import MillraceError, UsageError
 from millrace.azure.declaration import Declaration
-from millrace.credentials import login_of
 from millrace.environment import Environment
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 
@@ -26,6 +25,7 @@ LIFETIME = ("millrace-lifetime", "batch")
 
 _LOCK, _FOLDER = "batch-cluster", "users"
 _MODULE = "batch"
+_GATEWAYS = "azure_clusters"  # the connection whose password `provision` gives the clusters' gateways
 # Parameters that main.json demands, and of which nothing shows in this cluster.
 _UNUSED: Mapping[str, Any] = {"operatorPrincipalId": "-", "secretsExpire": 1, "rawTopics": []}
 
@@ -35,12 +35,11 @@ def batch_cluster(environment: Environment, hook: ResourceManagerHook) -> Resour
 
     Raises MillraceError where the table is incomplete, or names another cluster than the template does.
     """
-    table = environment.platform_table.table("batch")
+    table = environment.batch_table
     table.refuse_unknown(
         ("cluster", "container", "prefix", "size", "region", "ssh_public_key", "workers", "parameters")
     )
-    settings = HdinsightSettings.of(environment)
-    if settings.token_scope or settings.connection is None:
+    if HdinsightSettings.of(environment).token_scope:
         raise UsageError(
             f"{table.path}: hdinsight.login is 'entra', and a cluster for batch runs is made"
             " with a gateway that takes a password: use 'basic', or take the table hdinsight.batch out"
@@ -51,12 +50,11 @@ def batch_cluster(environment: Environment, hook: ResourceManagerHook) -> Resour
         "layout": "hdinsight",
         "deployBatch": True,
         "batchWorkerCount": int(table.values.get("workers", 2)),
-        "clusterLogin": login_of(settings.connection).login,
         "sshPublicKey": table.text("ssh_public_key", "the public key with which people reach the cluster's nodes"),
         **table.table("parameters").values,
     }
     size, region = (table.text(name, f"the {name} that `provision` was given") for name in ("size", "region"))
-    declared = Declaration("millrace-batch", region, size, parameters, {"clusterPassword": settings.connection})
+    declared = Declaration("millrace-batch", region, size, parameters, {"clusterPassword": _GATEWAYS})
     found = declared.request(hook).evaluated(hook.subscription_id, hook.tenant_id)
     nested = next(one for one in found.nested.values() if one.scope.deployment_name == _MODULE)
     (cluster,) = nested.resources

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, get_current_context, task, task_group
 
 from jobs.lake import batch_query, upgrade_query
@@ -121,7 +122,8 @@ def _on_its_own_cluster(
 ) -> None:
     """The same on a cluster that is made meanwhile, and deleted afterwards, whatever happens.
 
-    It is made only where there is an interval to run; a failed deletion fails the run, for a cluster costs.
+    It is made only where there is an interval to run. A failed deletion fails the run, for a cluster costs: by a task
+    after it, since with Airflow's `on_failure_fail_dagrun` the deletion alone would decide how the run ended.
     """
 
     @task.short_circuit
@@ -130,10 +132,10 @@ def _on_its_own_cluster(
 
     create = CreateBatchClusterOperator(task_id="create_cluster", environment=own)
     delete = DeleteBatchClusterOperator(task_id="delete_cluster", environment=own)
-    delete.as_teardown(setups=create, on_failure_fail_dagrun=True)
+    delete.as_teardown(setups=create)
     runs = interval_runs(pipeline, intervals, parallel, environment, certify_within, cluster=(create, own))
     is_cluster_needed(intervals) >> create
-    runs >> delete
+    runs >> delete >> EmptyOperator(task_id="cluster_is_gone")
 
 
 def interval_runs(

@@ -10,7 +10,7 @@ from millrace.environment import Environment
 
 __all__ = ["HdinsightSettings"]
 
-_KNOWN = ("cluster", "gateway", "ca_file", "login", "connection", "container", "path", "python", "spark", "batch")
+_KNOWN = ("cluster", "gateway", "ca_file", "login", "connection", "container", "path", "python", "spark")
 _LOGINS = ("basic", "entra")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{1,57}[A-Za-z0-9]")
 _PYTHON = "/usr/bin/miniforge/envs/py38/bin/python"  # of HDInsight 5.1: the engine is Spark 3.3 with Python 3.8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, D
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import error
+from tests.infra.deployments import PASSWORD
 from tests.plugins.azure.deploy.tries import A, finished, waited
 
 QUICKLY = timedelta(milliseconds=10)
@@ -132,12 +132,6 @@ class Night:
         return task
 
 
-@pytest.fixture(autouse=True)
-def gateway(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
-    monkeypatch.setenv("AIRFLOW_CONN_AZURE_GATEWAY", json.dumps(told))
-
-
 def environment(folder: Path, cluster: str) -> Environment:
     (folder / "azure.toml").write_text(FILE.format(cluster=cluster))
     name = batch_environment("azure", folder=folder)
@@ -241,6 +235,13 @@ def test_a_file_that_names_another_cluster_is_told_the_right_name(azure: Azure, 
         batch_cluster(place, ResourceManagerHook())
 
 
+def test_where_clusters_are_entered_by_tokens_none_is_made_with_a_password(azure: Azure, tmp_path: Path) -> None:
+    text = FILE.format(cluster="batch-mr-dev-abcdef").replace("[hdinsight]\n", '[hdinsight]\nlogin = "entra"\n')
+    (tmp_path / "azure.toml").write_text(text)
+    with pytest.raises(MillraceError, match=r"login is 'entra'.*or take the table hdinsight\.batch out"):
+        batch_cluster(load_environment("azure.batch", folder=tmp_path), ResourceManagerHook())
+
+
 def test_batch_runs_go_to_the_clusters_own_gateway_and_container(tmp_path: Path) -> None:
     settings = HdinsightSettings.of(environment(tmp_path, "batch-mr-dev-zyxwvu"))
     assert settings.gateway == "https://batch-mr-dev-zyxwvu.azurehdinsight.net"
@@ -259,4 +260,4 @@ def test_without_the_table_there_is_no_cluster_of_its_own(tmp_path: Path) -> Non
 def test_no_secret_is_in_what_airflow_keeps(azure: Azure, night: Night) -> None:
     task, deferred = night.begin(CreateBatchClusterOperator)
     kept = f"{deferred.trigger.serialize()} {night.resumed(task, deferred)} {night.store.files}"
-    assert "a-Secret-of-the-gateway-1" not in kept
+    assert PASSWORD not in kept

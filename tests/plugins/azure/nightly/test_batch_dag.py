@@ -18,6 +18,7 @@ from millrace.environment import Environment
 from millrace.home import PROJECT_ROOT, Home
 from millrace.stack.private_file import write_private
 from tests.azure_control_plane.cloud import Azure
+from tests.azure_control_plane.exchange import refusal
 from tests.plugins.azure.deploy.test_batch_cluster import FILE, clusters
 from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION, A, finished
 
@@ -53,7 +54,6 @@ def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch:
 
 def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
     """The states of one run of the DAG."""
-    gateway = {"conn_type": "generic", "login": "millrace", "password": "a-Secret-of-the-gateway-1"}
     (folder / "airflow" / "dags").mkdir(parents=True)
     file = shutil.copy(Path(__file__).with_name("nightly_dag.py"), folder / "airflow" / "dags")
     night = {"NIGHT_ENVIRONMENT": name, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
@@ -63,7 +63,6 @@ def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
         | {
             "AIRFLOW_HOME": str(folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_AZURE_GATEWAY": json.dumps(gateway),
             "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
         }
     )
@@ -92,6 +91,15 @@ def test_the_cluster_is_deleted_when_all_has_gone_well(azure: Azure, nightly: st
     found = run(nightly, "succeeds", INTERVALS, tmp_path)
     assert (found["run"], set(found["tasks"].values())) == ("success", {"success"})
     assert (clusters(azure), azure.asked("DELETE", "")) == (OTHERS, 1)
+
+
+def test_a_cluster_that_cannot_be_deleted_fails_the_run(azure: Azure, nightly: str, tmp_path: Path) -> None:
+    text = "The scope cannot perform delete operation because following scope(s) are locked."
+    azure.faults.answer("DELETE", "/clusters/batch-", refusal(409, "ScopeLocked", text))
+    found = run(nightly, "succeeds", INTERVALS, tmp_path)
+    assert (found["run"], found["tasks"]["delete_cluster.-1"]) == ("failed", "failed")
+    assert found["tasks"]["interval_run.publish.0"] == "success"
+    assert clusters(azure) == {**OTHERS, "batch-": "Succeeded"}
 
 
 def test_a_night_with_nothing_to_run_makes_no_cluster(azure: Azure, nightly: str, tmp_path: Path) -> None:
