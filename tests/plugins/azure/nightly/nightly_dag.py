@@ -18,7 +18,7 @@ from millrace.builders import batch
 
 
 class Step(BaseOperator):
-    """Succeeds, whatever it is told."""
+    """Succeeds, whatever it is told, with a certificate that lacks nothing."""
 
     def __init__(self, *, interval: Any, environment: str | None = None, **kwargs: Any) -> None:
         own = {"task_id", "map_index_template", "task_group", "dag", "max_active_tis_per_dag"}
@@ -27,7 +27,7 @@ class Step(BaseOperator):
         self.environment = environment
 
     def execute(self, context: Any) -> Any:
-        return {}
+        return {"partial": []}
 
 
 class Job(Step):

@@ -18,7 +18,7 @@ from millrace.environment import Environment
 from millrace.home import PROJECT_ROOT, Home
 from millrace.stack.private_file import write_private
 from tests.azure_control_plane.cloud import Azure
-from tests.azure_control_plane.exchange import refusal
+from tests.azure_control_plane.exchange import Answer
 from tests.plugins.azure.deploy.test_batch_cluster import FILE, clusters
 from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION, A, finished
 
@@ -95,7 +95,7 @@ def test_the_cluster_is_deleted_when_all_has_gone_well(azure: Azure, nightly: st
 
 def test_a_cluster_that_cannot_be_deleted_fails_the_run(azure: Azure, nightly: str, tmp_path: Path) -> None:
     text = "The scope cannot perform delete operation because following scope(s) are locked."
-    azure.faults.answer("DELETE", "/clusters/batch-", refusal(409, "ScopeLocked", text))
+    azure.faults.answer("DELETE", "/clusters/batch-", Answer(409, {"code": "ScopeLocked", "message": text}))
     found = run(nightly, "succeeds", INTERVALS, tmp_path)
     assert (found["run"], found["tasks"]["delete_cluster.-1"]) == ("failed", "failed")
     assert found["tasks"]["interval_run.publish.0"] == "success"
