@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.infra.openapi import Judge
 
 _ROOT = Path(__file__).parents[1]
-_ONE_STACK = "tests/end_to_end/one_stack/"
+_WITH_DRIVERS = ("tests/end_to_end/one_stack/", "tests/end_to_end/test_airflow_on_databricks.py", "tests/faults/")
 
 # An example is a Spark job: no deadline, and a session is shared on purpose.
 settings.register_profile(
@@ -49,13 +49,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests stay together, and those that share one stack with Airflow."""
+    """A file's tests stay together, and so do all that start many drivers: two of them at once are too many."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return _ONE_STACK if file.startswith(_ONE_STACK) else file
+            return "drivers" if file.startswith(_WITH_DRIVERS) else file
 
     return ByFile(config, log)
 

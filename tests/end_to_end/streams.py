@@ -24,6 +24,7 @@ from millrace.platforms.local import local_platform
 from millrace.platforms.protocol import RunningJob
 from millrace.stack.airflow_client import AirflowClient
 from tests.end_to_end.drivers import driver_processes
+from tests.faults.signals import kill
 
 __all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "Streams", "await_true"]
 
@@ -130,8 +131,7 @@ class Streams:
             return planned if planned > self.last_batch(query, "commits") else None
 
         batch = await_true(f"a micro-batch of {query} under way", under_way, poll_s=0.02)
-        for process in victims:
-            process.kill()
+        kill(victims)
         return batch
 
     def await_speed(self, offsets: dict[int, int]) -> None:

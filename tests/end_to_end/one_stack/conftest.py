@@ -1,4 +1,5 @@
-"""The whole stack, Airflow included: the one of the test run, with Airflow added."""
+"""The whole stack, Airflow included, and its streams: one of each for the tests here. They end with the last of them:
+they would slow down what the same process tests next."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from millrace.environment import Environment
+from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.stack import lifecycle
 from millrace.stack.airflow_client import AirflowClient
@@ -14,18 +15,27 @@ from millrace.supervision.stop_jobs import stop_jobs
 from tests.end_to_end.streams import Streams
 
 
-@pytest.fixture(scope="session")
-def airflow(stack: Home) -> Iterator[AirflowClient]:
+@pytest.fixture(scope="package")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("one_stack") / "home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MILLRACE_HOME", str(stack.root))  # what `Home.current()` is, here and in Airflow's processes
-        lifecycle.up(stack)
-        yield AirflowClient.local(stack)
+        patch.setenv("MILLRACE_HOME", str(home.root))  # what `Home.current()` is, here and in Airflow's processes
+        try:
+            lifecycle.up(home)
+            yield home
+        finally:
+            lifecycle.down(home)
 
 
-@pytest.fixture(scope="session")
-def streams(airflow: AirflowClient, environment: Environment, stack: Home) -> Iterator[Streams]:
+@pytest.fixture(scope="package")
+def environment(stack: Home) -> Environment:
+    return load_environment("local", home=stack)
+
+
+@pytest.fixture(scope="package")
+def streams(environment: Environment, stack: Home) -> Iterator[Streams]:
     """The archive and speed streams of stock_ticks, run by Airflow; three past days of ticks are in the topic."""
-    streams = Streams(airflow, environment)
+    streams = Streams(AirflowClient.local(stack), environment)
     streams.provision()
     streams.produce_past_days()
     streams.start()

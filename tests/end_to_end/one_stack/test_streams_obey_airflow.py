@@ -9,6 +9,7 @@ import pytest
 from millrace.platforms import platform_for
 from millrace.platforms.protocol import RunningJob
 from tests.end_to_end.streams import ARCHIVE, Streams, await_true
+from tests.faults.signals import kill
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -59,8 +60,7 @@ def test_a_driver_that_dies_while_its_dag_is_paused_comes_back_when_it_is_unpaus
     person.client.pause(ARCHIVE)
     batch = settled.last_batch(ARCHIVE, "commits")
     assert settled.driver(ARCHIVE).id == before.id, "pausing does not stop it"
-    for process in settled.processes(before):
-        process.kill()
+    kill(settled.processes(before))
     person.await_state("scheduled")
     assert person.running() is None
     person.client.unpause(ARCHIVE)
