@@ -40,7 +40,8 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 		find "$(DATA)" -mindepth 1 -maxdepth 1 $(if $(ALL),,! -name downloads) -exec rm -rf {} +; fi
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-test: lint test-spark33 conformance-software $(VENV_CHECKOV)/.setup ## Check and test everything (ARGS="..." is passed to pytest)
+test: lint ## Check and test everything (ARGS="..." is passed to pytest)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software $(VENV_CHECKOV)/.setup
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8

@@ -20,7 +20,7 @@ __all__ = ["AirflowClient", "Backfill", "TaskState"]
 
 _ENDED = ("success", "failed")
 _POLL_S = 0.5
-_LOCKED = timedelta(seconds=60)
+_LOCKED = timedelta(minutes=2)  # one answer may take 30 s, for which Airflow itself waits
 _PAGE = 100
 
 
@@ -148,13 +148,13 @@ class AirflowClient:
         return _backfill(self._post_unlocked("/backfills", body))
 
     def _post_unlocked(self, path: str, body: dict[str, Any]) -> Any:
-        """POST again while Airflow answers that its SQLite database is locked (503): it has undone what it began."""
+        """POST again while Airflow answers that its SQLite database is locked: it has undone what it began."""
         deadline = time.monotonic() + _LOCKED.total_seconds()
         while True:
             try:
                 return self.api.post(path, body)
             except AirflowApiError as error:
-                if error.status != 503 or time.monotonic() > deadline:
+                if not _is_locked(error) or time.monotonic() > deadline:
                     raise
             time.sleep(_POLL_S)
 
@@ -176,6 +176,11 @@ class AirflowClient:
                 return False
             raise
         return True
+
+
+def _is_locked(error: AirflowApiError) -> bool:
+    """503, or where the lock is met before the request itself, in Airflow's log of actions, a 500 of this reason."""
+    return error.status == HTTPStatus.SERVICE_UNAVAILABLE or "'reason': 'Database error'" in str(error)
 
 
 def _run_path(dag_id: str, run_id: str) -> str:
