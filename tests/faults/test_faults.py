@@ -13,7 +13,7 @@ SEED = 20261121
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_nothing_is_lost_doubled_or_contradicted_whatever_is_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
