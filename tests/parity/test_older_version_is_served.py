@@ -124,7 +124,7 @@ def test_readers_with_newer_code_read_the_served_version_as_it_was_declared(
     shown = {row["interval"]: row for row in printed("view", name, "--intervals")}
     assert (shown[FIRST.id]["pending_late"], shown[FIRST.id]["late"]) == (0, 1)
 
-    monkeypatch.setattr("millrace.supervision.connection.load_environment", lambda _: here)
+    monkeypatch.setattr("millrace.supervision.connection.load_environment", lambda *_, **__: here)
     claim = claim_of(name, SECOND.id, None, None)
     assert (claim.topic.name, claim.reads) == (deployed.old.topic.name, SECOND)
     assert claim.look().proof() is not None, "the served version's runs go on being certified"

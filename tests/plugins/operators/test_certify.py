@@ -189,7 +189,7 @@ def test_allow_partial_without_an_archive_fails_for_good(make: Make) -> None:
 
 
 def test_an_interval_that_is_none_fails_for_good(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("millrace.supervision.connection.load_environment", lambda name: environment)
+    monkeypatch.setattr("millrace.supervision.connection.load_environment", lambda name, **_: environment)
     task = CertifyOperator(task_id="certify", pipeline="stock_high_low", interval="20261119T050000Z")
     with pytest.raises(AirflowFailException, match="does not start an interval"):
         task.execute({"params": {}})  # type: ignore[typeddict-item]
