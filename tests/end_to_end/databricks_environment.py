@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from jobs.session import EXACTNESS
-from millrace.environment import load_environment
+from millrace.environment import Environment, load_environment
 from millrace.home import PROJECT_ROOT, Home
 from millrace.platforms.databricks_client import connect_workspace
 from millrace.platforms.databricks_policy import prepare_policy
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.stack.private_file import write_private
+from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
 from tests.plugins.platforms.databricks.server import serve
-from tests.plugins.platforms.databricks.workspace import Workspace
 
 __all__ = ["databricks_environment"]
 
 _PRINCIPAL, _SECRET = "0d5c1f6e-application", "dose0123456789-the-principals-secret"
-_INHERITED = ("PATH", "HOME", "JAVA_HOME", "LANG")
 
 
 @contextmanager
 def databricks_environment(home: Home, folder: Path) -> Iterator[str]:
     """Its name: the file lies with the others until the end of the block. It leaves Kafka's brokers empty."""
     local = load_environment("local", home=home)
-    variables = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    variables |= {
-        "DATABRICKS_RUNTIME_VERSION": "17.3",
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_CONF_DIR": str(PROJECT_ROOT / "plugins" / "millrace" / "platforms" / "spark_conf"),
-    }
-    workspace = Workspace(folder / "workspace", variables, secrets={("millrace", "lake-key"): local.account_key()})
     name = f"tests-{uuid.uuid4().hex[:8]}"
     file = PROJECT_ROOT / "infra" / "environments" / f"{name}.toml"
-    with serve(workspace) as server:
+    with serve(spark_workspace(local, folder / "workspace")) as server:
         server.logins[_PRINCIPAL] = _SECRET
         _keep(home, "dbx", _PRINCIPAL, _SECRET)
         _keep(home, "lake", "key", local.account_key())
@@ -55,16 +42,8 @@ def databricks_environment(home: Home, folder: Path) -> Iterator[str]:
         assert server.unfit == []
 
 
-def _tables(local: Any, host: str) -> dict[str, dict[str, str]]:
-    key = f"fs.azure.account.key.{local.storage.dfs_host}"
-    spark = {
-        "spark.master": "local[2]",
-        "spark.millrace.stateStore": EXACTNESS["spark.sql.streaming.stateStore.providerClass"],
-        "spark.driver.memory": "1g",
-        "spark.driver.extraClassPath": os.pathsep.join(map(str, local.spark_jars())),
-        "spark.ui.enabled": "false",
-        **{f"spark.hadoop.{name}": text for name, text in local.hadoop_options().items() if name != key},
-    }
+def _tables(local: Environment, host: str) -> dict[str, dict[str, str]]:
+    databricks = spark_table(local, host, "dbx")
     return {
         "lake": {
             "account": local.storage.account_name,
@@ -74,9 +53,9 @@ def _tables(local: Any, host: str) -> dict[str, dict[str, str]]:
             "key_connection": "lake",
         },
         "kafka": {"bootstrap": ""},
-        "databricks": {"host": host, "code": "/Volumes/main/millrace/code", "connection": "dbx"},
-        "databricks.secrets": {key: "lake-key"},
-        "databricks.spark": spark,
+        "databricks.secrets": databricks.pop("secrets"),
+        "databricks.spark": databricks.pop("spark"),
+        "databricks": databricks,
     }
 
 
