@@ -117,7 +117,7 @@ class AirflowClient:
         return self.run_state(dag_id, run_id)
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
-        """The lines that one try of a task has logged so far."""
+        """The lines that one try of a task has logged so far; raises AirflowApiError for a try that has not begun."""
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}"
         answer = self.api.get(path, map_index=map_index, full_content=True)
         return [line if isinstance(line, str) else str(line["event"]) for line in answer["content"]]

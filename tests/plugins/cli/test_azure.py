@@ -67,7 +67,7 @@ def test_names_in_a_plan_are_those_that_the_deployment_gives(millrace: Millrace)
 def test_for_people_it_is_a_table_that_says_which_names_are_not_final(millrace: Millrace) -> None:
     code, out, _ = millrace(*PLAN, *assigned(*GIVEN))
     assert code == 0
-    assert "23 resources in 9 modules" in out
+    assert "24 resources in 9 modules" in out
     assert "--subscription makes them the real ones" in out
 
 

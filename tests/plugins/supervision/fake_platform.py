@@ -79,7 +79,9 @@ class FolderNotes:
     def write_json(self, path: str, content: dict[str, Any]) -> None:
         file = self._file(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content))
+        whole = file.with_name(f"{file.name}.new")
+        whole.write_text(json.dumps(content))
+        whole.replace(file)  # as a storage account does: nobody reads half a file
 
     def delete(self, path: str) -> None:
         self._file(path).unlink(missing_ok=True)
