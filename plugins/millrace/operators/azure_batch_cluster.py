@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from millrace.operators.azure_errors import as_airflow_errors
+from millrace.operators.azure_task import AzureTask
 from millrace.supervision.generation import run_token, safe
 from millrace.triggers.azure_cluster import AzureClusterTrigger
 
@@ -22,42 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["CreateBatchClusterOperator", "DeleteBatchClusterOperator"]
 
 
-class _BatchClusterTask(BaseOperator):
+class _BatchClusterTask(AzureTask):
     """`environment` is a name that `millrace.environment.batch_environment` gives."""
 
-    def __init__(
-        self,
-        *,
-        environment: str,
-        azure_conn_id: str = "azure_default",
-        poll: timedelta = timedelta(seconds=30),
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("retries", 2)
-        kwargs.setdefault("retry_delay", timedelta(seconds=60))
-        super().__init__(**kwargs)
+    def __init__(self, *, environment: str, poll: timedelta = timedelta(seconds=30), **kwargs: Any) -> None:
+        super().__init__(poll=poll, **kwargs)
         self.environment = environment
-        self.azure_conn_id = azure_conn_id
-        self.poll = poll
 
     def connect(self) -> tuple[Resource, Clusters, Users]:
         """The cluster as it is declared, Azure, and who uses the cluster. Raises MillraceError for a wrong file."""
         from millrace.azure.batch_cluster import Users, batch_cluster
         from millrace.azure.clusters import Clusters
-        from millrace.azure.hook import ResourceManagerHook
         from millrace.platforms.hdinsight_settings import HdinsightSettings
         from millrace.platforms.hdinsight_store import JobStore
         from millrace.supervision.connection import environment_for_task
 
         environment = environment_for_task(self.environment)
-        hook, settings = ResourceManagerHook(self.azure_conn_id), HdinsightSettings.of(environment)
+        hook, settings = self.hook(), HdinsightSettings.of(environment)
         store = JobStore(environment, settings.container, settings.path)
         return batch_cluster(environment, hook), Clusters(hook), Users(store)
-
-    def until_settled(self, cluster_id: str) -> TaskDeferred:
-        """The deferral until nothing is under way, without a worker slot."""
-        trigger = AzureClusterTrigger(cluster_id, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        return TaskDeferred(trigger=trigger, method_name="resume")
 
 
 class CreateBatchClusterOperator(_BatchClusterTask):
@@ -81,7 +64,7 @@ class CreateBatchClusterOperator(_BatchClusterTask):
                     self._take(found, clusters)
         if found is not None and found.state == "Succeeded":
             return found.endpoints
-        raise self.until_settled(declared.id)
+        raise self.until_fired(AzureClusterTrigger, declared.id)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         """Nothing is under way. Raises AirflowException with HDInsight's reason where it could not make the cluster:
@@ -132,7 +115,7 @@ class DeleteBatchClusterOperator(_BatchClusterTask):
                 if found.state != "Deleting":
                     clusters.delete(found.id)
                     self.log.info("cluster %s is being deleted", found.name)
-        raise self.until_settled(declared.id)
+        raise self.until_fired(AzureClusterTrigger, declared.id)
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
         """It is gone. Raises AirflowException where Azure has given up deleting it."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from millrace.operators.azure_errors import as_airflow_errors
+from millrace.operators.azure_task import AzureTask
 from millrace.triggers.azure_deletion import AzureDeletionTrigger
 from millrace.waiting import until
 
@@ -24,7 +24,7 @@ CONFIRMATION = "delete everything"
 _PURGED_WITHIN = timedelta(minutes=10)
 
 
-class DeleteEnvironmentOperator(BaseOperator):
+class DeleteEnvironmentOperator(AzureTask):
     """Deletes the resource groups that bear the environment's tag, with all in them, and waits without a worker slot.
 
     Does so only where `confirmation` reads "delete everything". Then the names of deleted vaults are freed, so that the
@@ -32,24 +32,12 @@ class DeleteEnvironmentOperator(BaseOperator):
     back. Running it again goes on where it was; with nothing left, nothing happens.
     """
 
-    template_fields: Sequence[str] = ("environment", "confirmation", "azure_conn_id")
+    template_fields: Sequence[str] = (*AzureTask.template_fields, "environment", "confirmation")
 
-    def __init__(
-        self,
-        *,
-        environment: str,
-        confirmation: str,
-        azure_conn_id: str = "azure_default",
-        poll: timedelta = timedelta(seconds=15),
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(seconds=30))
+    def __init__(self, *, environment: str, confirmation: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.environment = environment
         self.confirmation = confirmation
-        self.azure_conn_id = azure_conn_id
-        self.poll = poll
 
     def execute(self, context: Context) -> None:
         """Log what there is, begin, and defer."""
@@ -70,8 +58,7 @@ class DeleteEnvironmentOperator(BaseOperator):
                 self.log.info("no resource group bears the tag of environment %s", self.environment)
                 self._free_names()
                 return
-        trigger = AzureDeletionTrigger(self.environment, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume")
+        raise self.until_fired(AzureDeletionTrigger, self.environment)
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
         """The groups are gone, or Azure has stopped deleting one: a lock, or a resource that refuses."""
@@ -106,6 +93,5 @@ class DeleteEnvironmentOperator(BaseOperator):
 
     def _connect(self) -> Environments:
         from millrace.azure.environments import Environments
-        from millrace.azure.hook import ResourceManagerHook
 
-        return Environments(ResourceManagerHook(self.azure_conn_id))
+        return Environments(self.hook())

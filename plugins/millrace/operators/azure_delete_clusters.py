@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from millrace.operators.azure_delete import CONFIRMATION
 from millrace.operators.azure_errors import as_airflow_errors
+from millrace.operators.azure_task import AzureTask
 from millrace.triggers.azure_clusters_gone import AzureClustersGoneTrigger
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ __all__ = ["DeleteClustersOperator"]
 _KAFKA = "kafka-"  # as main.json names the cluster: its disks go with it
 
 
-class DeleteClustersOperator(BaseOperator):
+class DeleteClustersOperator(AzureTask):
     """Deletes the clusters that bear the environment's tag, and waits without a worker slot. Returns their names.
 
     `kinds`: "spark" for all that hold nothing (Spark, Interactive Query, batch runs), whose data lie in the storage
@@ -31,26 +30,13 @@ class DeleteClustersOperator(BaseOperator):
     storage and secrets stay, and the DAG `provision` makes the clusters again. With none left, nothing happens.
     """
 
-    template_fields: Sequence[str] = ("environment", "kinds", "confirmation", "azure_conn_id")
+    template_fields: Sequence[str] = (*AzureTask.template_fields, "environment", "kinds", "confirmation")
 
-    def __init__(
-        self,
-        *,
-        environment: str,
-        kinds: str,
-        confirmation: str = "",
-        azure_conn_id: str = "azure_default",
-        poll: timedelta = timedelta(seconds=15),
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(seconds=30))
+    def __init__(self, *, environment: str, kinds: str, confirmation: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.environment = environment
         self.kinds = kinds
         self.confirmation = confirmation
-        self.azure_conn_id = azure_conn_id
-        self.poll = poll
 
     def execute(self, context: Context) -> list[str]:
         """Begin, and defer."""
@@ -69,9 +55,7 @@ class DeleteClustersOperator(BaseOperator):
         if not chosen:
             self.log.info("no such cluster bears the tag of environment %s", self.environment)
             return []
-        ids = [one.id for one in chosen]
-        trigger = AzureClustersGoneTrigger(ids, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume")
+        raise self.until_fired(AzureClustersGoneTrigger, [one.id for one in chosen])
 
     def resume(self, context: Context, event: dict[str, Any]) -> list[str]:
         """They are gone, or Azure has stopped deleting one."""
@@ -89,6 +73,5 @@ class DeleteClustersOperator(BaseOperator):
 
     def _connect(self) -> Clusters:
         from millrace.azure.clusters import Clusters
-        from millrace.azure.hook import ResourceManagerHook
 
-        return Clusters(ResourceManagerHook(self.azure_conn_id))
+        return Clusters(self.hook())

@@ -6,18 +6,17 @@ Between them stands an approval: `millrace.operators.approval`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from millrace.azure.arm.compose import TEMPLATES
 from millrace.azure.failures import may_pass, shown
 from millrace.azure.foreseen import changed, foreseen
 from millrace.azure.progress import ENDED, failures, steps
 from millrace.operators.azure_errors import as_airflow_errors
+from millrace.operators.azure_task import AzureTask
 from millrace.triggers.azure_deployment import AzureDeploymentTrigger
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["DeployTemplateOperator", "PreviewDeploymentOperator"]
 
 
-class _DeploymentTask(BaseOperator):
+class _DeploymentTask(AzureTask):
     """What both tasks are told. See `millrace.azure.declaration.Declaration` for `size`, `parameters` and `secrets`.
 
     Parameters must be the same at each try: a time such as `secretsExpire` is fixed, or comes from the run's own date.
     """
 
-    template_fields: Sequence[str] = ("stem", "location", "size", "parameters", "azure_conn_id")
+    template_fields: Sequence[str] = (*AzureTask.template_fields, "stem", "location", "size", "parameters")
 
     def __init__(
         self,
@@ -48,11 +47,8 @@ class _DeploymentTask(BaseOperator):
         parameters: Mapping[str, Any] | str | None = None,
         secrets: Mapping[str, str] | None = None,
         template: Path = TEMPLATES / "main.json",
-        azure_conn_id: str = "azure_default",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(seconds=30))
         kwargs.setdefault("retry_exponential_backoff", 2.0)
         super().__init__(**kwargs)
         self.stem = stem
@@ -61,15 +57,13 @@ class _DeploymentTask(BaseOperator):
         self.parameters = parameters or {}
         self.secrets = dict(secrets or {})
         self.template = template
-        self.azure_conn_id = azure_conn_id
 
     def connect(self) -> tuple[ResourceManagerHook, Deployments, Environments]:
         """Azure, as the connection sees it."""
         from millrace.azure.deployments import Deployments
         from millrace.azure.environments import Environments
-        from millrace.azure.hook import ResourceManagerHook
 
-        hook = ResourceManagerHook(self.azure_conn_id)
+        hook = self.hook()
         return hook, Deployments(hook), Environments(hook)
 
     def request(self, hook: ResourceManagerHook) -> DeploymentRequest:
@@ -115,10 +109,6 @@ class DeployTemplateOperator(_DeploymentTask):
     first, which takes a worker slot for its minutes. Marking the task does not cancel a deployment.
     """
 
-    def __init__(self, *, poll: timedelta = timedelta(seconds=15), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.poll = poll
-
     def execute(self, context: Context) -> dict[str, Any]:
         """Adopt, or validate and begin; then defer."""
         with as_airflow_errors():
@@ -136,8 +126,7 @@ class DeployTemplateOperator(_DeploymentTask):
                 self.log.info("deployment %s has begun%s", request.name, f"; it was {state} before" if state else "")
             else:
                 self.log.info("deployment %s is %s already: going on with it", request.name, state)
-        trigger = AzureDeploymentTrigger(request.name, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume")
+        raise self.until_fired(AzureDeploymentTrigger, request.name)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The deployment has ended. Raises AirflowException with what failed in it, and why."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from millrace.operators.azure_errors import as_airflow_errors
+from millrace.operators.azure_task import AzureTask
 from millrace.triggers.azure_cluster import AzureClusterTrigger
 
 if TYPE_CHECKING:
@@ -20,30 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["ScaleWorkersOperator"]
 
 
-class ScaleWorkersOperator(BaseOperator):
+class ScaleWorkersOperator(AzureTask):
     """Gives the cluster `workers` workers, and waits without a worker slot. With as many already, nothing happens.
 
     Another try waits for what is under way before it asks again. Returns the cluster's endpoints by name.
     """
 
-    template_fields: Sequence[str] = ("cluster_id", "workers", "azure_conn_id")
+    template_fields: Sequence[str] = (*AzureTask.template_fields, "cluster_id", "workers")
 
-    def __init__(
-        self,
-        *,
-        cluster_id: str,
-        workers: int | str,
-        azure_conn_id: str = "azure_default",
-        poll: timedelta = timedelta(seconds=15),
-        **kwargs: Any,
-    ) -> None:
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(seconds=30))
+    def __init__(self, *, cluster_id: str, workers: int | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cluster_id = cluster_id
         self.workers = workers
-        self.azure_conn_id = azure_conn_id
-        self.poll = poll
 
     def execute(self, context: Context) -> dict[str, str]:
         """Ask for it, unless it is so or something is under way; then defer."""
@@ -55,8 +42,7 @@ class ScaleWorkersOperator(BaseOperator):
                     return found.endpoints
                 self._clusters().resize(self.cluster_id, int(self.workers))
                 self.log.info("cluster %s goes from %d to %s workers", found.name, found.workers, self.workers)
-        trigger = AzureClusterTrigger(self.cluster_id, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        raise TaskDeferred(trigger=trigger, method_name="resume")
+        raise self.until_fired(AzureClusterTrigger, self.cluster_id)
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         """Nothing is under way any longer. Raises AirflowException where the cluster has not the workers asked for."""
@@ -78,6 +64,5 @@ class ScaleWorkersOperator(BaseOperator):
 
     def _clusters(self) -> Clusters:
         from millrace.azure.clusters import Clusters
-        from millrace.azure.hook import ResourceManagerHook
 
-        return Clusters(ResourceManagerHook(self.azure_conn_id))
+        return Clusters(self.hook())
