@@ -65,6 +65,10 @@ class Reads:
         place = bisect_right(firsts, offset) - 1
         return reads[place] if place >= 0 and offset < reads[place].after else None
 
+    def of_partition(self, partition: int) -> List[Read]:
+        """The reads of a partition, in order."""
+        return self._by_partition.get(partition, ([], []))[1]
+
     def is_skipped(self, partition: int, offset: int) -> bool:
         """Whether a person had accepted that this checkpoint leaves the offset out."""
         return any(number == partition and start <= offset < end for number, start, end in self.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -20,8 +21,10 @@ from millrace.cli import main
 from millrace.environment import Environment
 from millrace.lake.late import late_events
 from millrace.lake.progress import StreamProgress
+from millrace.lake.served import served_intervals
 from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
+from millrace.lake.view import read_view
 from tests.oracle.arrivals import Arrival
 from tests.oracle.ticks import Tick, read_tick
 from tests.parity.layer_runs import VERSION, LayerRuns
@@ -57,12 +60,13 @@ def sent_around_midnight() -> list[list[Arrival]]:
 
 
 def dropped(batches: list[list[Tick]], watermark: timedelta) -> list[Late]:
-    """The definition in words: an event is late when its minute had ended by the watermark of what was read before."""
-    newest, found = None, []
+    """The definition in words: an event is late when its minute had ended by the watermark at which the micro-batch
+    before began, which is that of what was read before that one. `batches` has the empty ones too."""
+    found = []
     for number, batch in enumerate(batches):
+        newest = max((tick.event_time for tick in itertools.chain(*batches[: max(0, number - 1)])), default=None)
         late = [Late(number, tick) for tick in batch]
         found += [each for each in late if newest is not None and each.window + MINUTE <= newest - watermark]
-        newest = max([*(tick.event_time for tick in batch), *([newest] if newest else [])])
     return found
 
 
@@ -91,19 +95,23 @@ def test_late_events_are_counted_per_interval_window_and_micro_batch_in_every_pl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, here = LayerRuns(spark, environment, lake), replace(environment, lake=lake.root)
-    batches = sent_around_midnight()
-    held = iter([tick for sent in run.stream(batches) if (tick := read_tick(sent))])
-    expected = dropped([[next(held) for _ in batch] for batch in batches], run.pipeline.watermark)
+    ticks = [tick for sent in run.stream(sent_around_midnight()) if (tick := read_tick(sent))]
+    lines = progress_lines(here, speed_stream(run.pipeline.name, VERSION))
+    numbers = [line["batch_id"] for line in lines]
+    batches = [read_by(line, ticks) for line in lines]
+    assert sorted(itertools.chain(*batches)) == sorted(ticks), "each tick was read by one micro-batch"
+    expected = dropped(batches, run.pipeline.watermark)
     results = run.reprocess([day.start for day in DAYS], run.archive())
     monkeypatch.setattr("jobs.pipelines.find_pipeline", lambda name: run.pipeline)
     begin_serving(here, run.pipeline, VERSION, "a test")
-    lines = progress_lines(here, speed_stream(run.pipeline.name, VERSION))
-    numbers = [line["batch_id"] for line in lines if line["rows"]]
-    assert len(numbers) == len(batches), "each batch was one micro-batch"
+    served = served_intervals(here, run.pipeline, read_view(here, run.pipeline))
+    assert {each["interval"]: each["layer"] for each in served} == {day.id: "speed" for day in DAYS}
+    shown = {each["interval"]: each["late"] for each in served}
 
     for day, result in zip(DAYS, results, strict=True):
         mine = [late for late in expected if day.start <= late.window < day.end]
         assert mine, "there is something to count on either side of midnight"
+        assert shown[day.id] == len(mine), "what the view says of an interval that the speed layer serves"
         windows = [[start.isoformat(), count] for start, count in sorted(Counter(each.window for each in mine).items())]
         by_batch = [[numbers[batch], count] for batch, count in sorted(Counter(each.batch for each in mine).items())]
         assert result["late"] == {"events": len(mine), "windows": windows}, "what the run counted in Spark"
@@ -116,10 +124,14 @@ def test_late_events_are_counted_per_interval_window_and_micro_batch_in_every_pl
 
     # Spark itself counts the rows that late events would have changed: it drops them when they are grouped by key.
     grouped = Counter(batch for batch, *_ in {(each.batch, each.tick.symbol, each.window) for each in expected})
-    assert {line["batch_id"]: line["late_rows"] for line in lines if line["rows"]} == {
-        numbers[batch]: grouped[batch] for batch in range(len(batches))
-    }
+    assert [line["late_rows"] for line in lines] == [grouped[batch] for batch in range(len(lines))]
     assert StreamProgress(here).last(speed_stream(run.pipeline.name, VERSION)) == lines[-1]
+
+
+def read_by(line: dict[str, Any], ticks: list[Tick]) -> list[Tick]:
+    """What a micro-batch read, by its line of the journal."""
+    starts, ends = (next(iter(line[name].values())) for name in ("start_offsets", "end_offsets"))
+    return [tick for tick in ticks if starts.get(str(tick.partition), 0) <= tick.offset < ends[str(tick.partition)]]
 
 
 def progress_lines(environment: Environment, stream: str) -> list[dict[str, Any]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.declared import declared
+from millrace.lake.late import late_events
 from millrace.lake.pending_late import pending_late
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions
@@ -22,10 +25,10 @@ _PARITY = ("equal", "different", "only_batch", "only_speed")
 def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Table) -> list[dict[str, Any]]:
     """One entry per interval of `rows` (see `read_view`) and per published one, oldest first.
 
-    `parity` counts, `late` (events that the speed layer dropped) and `pending_late` (see
-    `millrace.lake.pending_late`) are None where the speed layer serves the interval. An interval that is published
-    without rows has 0 of them. `partial`: published from an archive that was not proven complete, for `why_partial`
-    (None where it was). `version` answers.
+    `parity` counts and `pending_late` (see `millrace.lake.pending_late`) are None where the speed layer serves the
+    interval. `late`: events that the speed layer dropped, as the run has counted them; where the speed layer serves the
+    interval, as far as they are archived. An interval that is published without rows has 0 of them. `partial`:
+    published from an archive that was not proven complete, for `why_partial` (None where it was). `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -44,6 +47,7 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
                 "version": version,
                 "rows": counted[(interval, layer, version)],
                 **_of_run(served.get(interval)),
+                **({"late": _late_so_far(environment, pipeline, interval, version)} if layer == "speed" else {}),
                 "pending_late": pending.get(interval),
             }
         )
@@ -61,6 +65,12 @@ def _of_run(publication: Publication | None) -> dict[str, Any]:
         "run": publication.run if publication else None,
         "published_at": publication.published_at if publication else None,
     }
+
+
+def _late_so_far(environment: Environment, pipeline: Pipeline, interval: str, version: str) -> int | None:
+    of_version = declared(environment, pipeline, version)
+    found = late_events(environment, of_version, Interval.parse(interval, of_version.interval), version)
+    return found.events if found else None
 
 
 def _answers(rows: pa.Table) -> list[tuple[str, str, str]]:
