@@ -35,7 +35,7 @@ from tests.conformance.software import PYTHON, cluster_jars
 __all__ = ["GATEWAY", "LIVY", "QUICK", "YARN", "Cluster"]
 
 GATEWAY, LIVY, YARN = "gateway", "livy", "yarn"
-QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 _NODE, _ENTRA = "yarn-node", "entra-gateway"
 _PYSPARK_33 = next(PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())
 _JARS_42 = Path(str(find_spec("pyspark").origin)).parent / "jars"
