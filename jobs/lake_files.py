@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime, timezone
-from typing import Any, Callable, List, Optional
+from functools import lru_cache
+from typing import Any, Callable, List, Optional, Tuple
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -20,7 +21,7 @@ class LakeFiles:
 
     def __init__(self, spark: SparkSession) -> None:
         # The gateway is how PySpark itself reaches the JVM; Spark has no public Python API for Hadoop's FileSystem.
-        self._jvm: Any = spark.sparkContext._jvm
+        self._path, self._io, self._bounded = _classes(spark.sparkContext._jvm)
         self._conf: Any = spark.sparkContext._jsc.hadoopConfiguration()
 
     def exists(self, uri: str) -> bool:
@@ -124,7 +125,7 @@ class LakeFiles:
         path = self._path(uri)
         stream = self._system(path).open(path)
         try:
-            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            return str(self._io.toString(stream, "UTF-8"))
         finally:
             stream.close()
 
@@ -135,14 +136,11 @@ class LakeFiles:
         try:
             if from_end:
                 stream.seek(max(0, system.getFileStatus(path).getLen() - size))
-            io = self._jvm.org.apache.commons.io  # no buffer of ours: arrays of bytes go to Java as copies
-            part: bytes = io.IOUtils.toByteArray(io.input.BoundedInputStream(stream, size))
+            # No buffer of ours: arrays of bytes go to Java as copies.
+            part: bytes = self._io.toByteArray(self._bounded(stream, size))
             return part.decode("utf-8", "replace")
         finally:
             stream.close()
-
-    def _path(self, uri: str) -> Any:
-        return self._jvm.org.apache.hadoop.fs.Path(uri)
 
     def _system(self, path: Any) -> Any:
         system = path.getFileSystem(self._conf)
@@ -155,6 +153,13 @@ class LakeFiles:
             stream.write(bytearray(text.encode("utf-8")))
         finally:
             stream.close()
+
+
+@lru_cache(maxsize=1)
+def _classes(jvm: Any) -> Tuple[Any, Any, Any]:
+    """Looked up once: for each part of such a name py4j asks the class path, which has hundreds of jars."""
+    apache = jvm.org.apache
+    return apache.hadoop.fs.Path, apache.commons.io.IOUtils, apache.commons.io.input.BoundedInputStream
 
 
 def _is_java(error: Py4JJavaError, class_name: str) -> bool:

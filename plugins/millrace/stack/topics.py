@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import as_completed
+from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._metadata import TopicMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.kafka_brokers import admin_of
+from millrace.waiting import until
 
 __all__ = ["ensure_settings", "ensure_topic", "fewest_replicas"]
 
@@ -35,9 +38,8 @@ def ensure_topic(
     try:
         existing = admin.list_topics(timeout=_TIMEOUT_S).topics.get(name)
         copies = -1 if replicas is None else replicas
-        if existing is None and _create(admin, NewTopic(name, partitions, copies, config=dict(config or {}))):
-            return True
-        found = existing or admin.list_topics(timeout=_TIMEOUT_S).topics[name]
+        is_made = existing is None and _create(admin, NewTopic(name, partitions, copies, config=dict(config or {})))
+        found = existing or _listed(admin, name)
     except KafkaException as error:
         raise MillraceError(
             f"topic {name!r}: Kafka at {environment.kafka_bootstrap} answers {error}; check `millrace status`"
@@ -47,7 +49,7 @@ def ensure_topic(
             f"topic {name!r}: it has {len(found.partitions)} partitions, {partitions} are declared; "
             f"declare {len(found.partitions)}, since changing the number would move keys between partitions"
         )
-    return False
+    return is_made
 
 
 def ensure_settings(environment: Environment, name: str, config: Mapping[str, str]) -> dict[str, str]:
@@ -78,6 +80,22 @@ def fewest_replicas(environment: Environment, name: str) -> int:
     """How many copies the partition of the topic has that has the fewest; 0 where there is no such topic."""
     found = admin_of(environment).list_topics(timeout=_TIMEOUT_S).topics.get(name)
     return min((len(each.replicas) for each in found.partitions.values()), default=0) if found else 0
+
+
+def _listed(admin: AdminClient, name: str) -> TopicMetadata:
+    """The topic, which is there: brokers learn of a new one one after the other, and any of them may be asked."""
+    found: TopicMetadata | None = None
+
+    def is_listed() -> bool:
+        nonlocal found
+        found = admin.list_topics(timeout=_TIMEOUT_S).topics.get(name)
+        return found is not None and bool(found.partitions)
+
+    if not until(is_listed, timedelta(seconds=_TIMEOUT_S), timedelta(milliseconds=100)) or found is None:
+        raise MillraceError(
+            f"topic {name!r}: it was made, but after {_TIMEOUT_S} s a broker does not list it; try again"
+        )
+    return found
 
 
 def _create(admin: AdminClient, topic: NewTopic) -> bool:

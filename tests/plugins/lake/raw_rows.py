@@ -43,9 +43,11 @@ def archive(environment: Environment, *times: datetime | str | None) -> None:
     rows = pa.table(
         {
             "value": pa.array([b"{}"] * len(moments), pa.binary()),
+            "partition": pa.array([0] * len(moments), pa.int32()),
             "offset": pa.array(range(len(moments)), pa.int64()),
             "event": pa.array([moment and {"symbol": "A", "event_time": moment} for moment in moments], _EVENT),
             "event_date": pa.array([moment and moment.date() for moment in moments], pa.date32()),
+            "redecoded_at": pa.nulls(len(moments), pa.timestamp("us", tz="UTC")),
         }
     )
     uri = raw_uri(environment)

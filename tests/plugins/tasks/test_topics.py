@@ -20,6 +20,7 @@ from millrace.environment import Environment, StorageAccount, load_environment
 from millrace.home import Home
 from millrace.stack.lifecycle import down
 from millrace.tasks.topics import make_topics
+from millrace.waiting import until
 from tests.conformance.certificates import make_certificates
 from tests.conformance.secure_kafka import start_secure_kafka
 from tests.two_brokers import TwoBrokers, two_brokers
@@ -68,10 +69,13 @@ def test_topics_have_the_declared_partitions_and_retention_and_as_many_copies_as
     declared = topic(partitions=5, retention=timedelta(days=3))
     done = make_topics(at(brokers.open), [declared])
     assert done[declared.name].startswith("created, 5 partitions, 2 copies of each")
-    partitions = (
-        AdminClient({"bootstrap.servers": brokers.open}).list_topics(timeout=15).topics[declared.name].partitions
-    )
-    assert sorted(len(one.replicas) for one in partitions.values()) == [2] * 5
+    admin = AdminClient({"bootstrap.servers": brokers.open})
+
+    def copies() -> list[int]:
+        found = admin.list_topics(timeout=15).topics.get(declared.name)
+        return [len(each.replicas) for each in found.partitions.values()] if found else []
+
+    assert until(lambda: copies() == [2] * 5, timedelta(seconds=30)), "the broker that is asked may learn of it later"
     assert settings(brokers.open, declared.name) == {"retention.ms": "259200000", "min.insync.replicas": "1"}
 
 

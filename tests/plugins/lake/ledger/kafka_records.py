@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from millrace.waiting import until
@@ -42,14 +42,28 @@ def send(kafka: str, topic: str, count: int, key: str | None = None) -> None:
 
 
 def send_transaction(kafka: str, topic: str, count: int, *, commit: bool) -> None:
-    """`count` records and the marker that ends the transaction: count + 1 offsets."""
+    """`count` records and the marker that ends the transaction: count + 1 offsets.
+
+    Kafka answers that a transaction has ended before it writes the marker, so that is awaited.
+    """
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": uuid.uuid4().hex})
     producer.init_transactions(_PATIENCE_S)
     producer.begin_transaction()
     for number in range(count):
         producer.produce(topic, f"record {number}")
     producer.flush(_PATIENCE_S)
+    marker = _end(kafka, topic)
     if commit:
         producer.commit_transaction(_PATIENCE_S)
     else:
         producer.abort_transaction(_PATIENCE_S)
+    assert until(lambda: _end(kafka, topic) > marker, _PATIENCE)
+
+
+def _end(kafka: str, topic: str) -> int:
+    """Where the next record goes, also while a transaction is under way."""
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": "end", "isolation.level": "read_uncommitted"})
+    try:
+        return int(reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_PATIENCE_S)[1])
+    finally:
+        reader.close()
