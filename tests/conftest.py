@@ -165,8 +165,8 @@ def azure(azure_judge: Judge, tmp_path: Path) -> Iterator[Azure]:
 
 
 def _spark_settings(folder: Path) -> Dict[str, str]:
-    # The quick compiler alone, and room for what it compiles: 48 MB, as it has by default, are full in a quarter of an
-    # hour, and from then on half of the time goes into discarding and compiling again.
+    # The quick compiler alone, and room for what it compiles: 48 MB, as it has by default, were full within 16 minutes,
+    # and a sixth of the time went into discarding alone.
     compiler = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
     java = f"-XX:+UseSerialGC {compiler} -XX:-UsePerfData -Dderby.system.home={folder}"
     return {

@@ -130,7 +130,9 @@ def test_a_long_start_keeps_the_lock_and_may_be_stopped(spark, local_lake, files
 
     def start():
         def lock():
-            return files.read(local_lake.lock(QUERY))  # not as JSON: a heartbeat may be half written
+            text = files.read(local_lake.lock(QUERY))  # not as JSON: a heartbeat may be half written
+            assert text is not None, "the lock is kept"
+            return text
 
         first, deadline = lock(), time.monotonic() + 60
         while lock() == first:
