@@ -18,8 +18,10 @@ VENV_CHECKOV := .venv-checkov
 # The Python of this machine is used; uv is not to fetch another one.
 export UV_PYTHON_DOWNLOADS := never
 
+TEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-spark33 faults conformance conformance-software lint lock
+.PHONY: help setup setup-dev demo down clean test test-long test-spark33 faults conformance conformance-software lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -40,9 +42,12 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 		find "$(DATA)" -mindepth 1 -maxdepth 1 $(if $(ALL),,! -name downloads) -exec rm -rf {} +; fi
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-test: lint ## Check and test everything (ARGS="..." is passed to pytest)
+test: lint ## Check everything, and test it but for what takes long (ARGS="..." is passed to pytest)
+	@$(TEST) -m "not long" $(ARGS)
+
+test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure and Databricks, Livy, Spark 3.3
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software $(VENV_CHECKOV)/.setup
-	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(TEST) -m long $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
 	@if [ -z "$(PYTHON33)" ]; then \

@@ -11,6 +11,11 @@ from jobs.topic import Topic
 
 __all__ = ["read_stream"]
 
+# For how long a broker may keep a request for records when there are none (500 by default). Spark's consumer asks for
+# more as soon as it has what it asked for, then asks on the same connection where the topic ends, and is answered in
+# order: every micro-batch that reads to the end of a topic waited that long.
+_LONGEST_WAIT_MS = "10"
+
 
 def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Mapping[str, str]) -> DataFrame:
     """The topic's records with headers, from where `starting` says when there is no checkpoint yet.
@@ -22,6 +27,7 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
         .options(**{f"kafka.{name}": value for name, value in kafka_options(spark).items()})
         .option("kafka.bootstrap.servers", bootstrap)
         .option("kafka.isolation.level", "read_committed")
+        .option("kafka.fetch.max.wait.ms", _LONGEST_WAIT_MS)
         .option("subscribe", topic.name)
         .option("includeHeaders", "true")
         .option("failOnDataLoss", "true")

@@ -21,7 +21,7 @@ from tests.conformance.software import PYTHON
 from tests.conformance.streams import ARCHIVE, SPEED, Streams
 from tests.plugins.platforms.entra import CONNECTION, entra_cloud
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

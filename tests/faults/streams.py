@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import psutil
 
+from jobs.checkpoint import Checkpoint
 from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
@@ -15,6 +16,7 @@ from jobs.version import fingerprint
 from millrace.builders.stream_jobs import archive_job, served_speed_job
 from millrace.environment import Environment
 from millrace.lake.tables import open_table
+from millrace.lake.text_files import TextFiles
 from millrace.platforms.local import LocalPlatform, local_platform
 from millrace.platforms.local_folder import JobFolder, job_folders
 from millrace.platforms.protocol import RunningJob, SparkJob
@@ -83,6 +85,13 @@ class Stream:
     def committed(self) -> int:
         """The number of the newest micro-batch that the checkpoint notes as done; -1: none."""
         return self._newest("commits")
+
+    def read_records(self, batch: int) -> bool:
+        """Whether a planned micro-batch reads any: one that moves the watermark alone does not."""
+        checkpoint = Checkpoint(TextFiles(self.stack.store), self.checkpoint)
+        before, planned = checkpoint.planned(batch - 1), checkpoint.planned(batch)
+        assert planned is not None
+        return before is None or before.end_offsets != planned.end_offsets
 
     def written(self) -> int:
         """The number of the newest micro-batch whose rows are in the table; -1: none."""

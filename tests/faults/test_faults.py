@@ -12,6 +12,7 @@ from tests.faults.run import SHORT, Run, run
 SEED = 20261121
 
 
+@pytest.mark.long
 @pytest.mark.stack
 @pytest.mark.timeout(2400)
 def test_nothing_is_lost_doubled_or_contradicted_whatever_is_killed(

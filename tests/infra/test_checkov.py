@@ -12,6 +12,8 @@ import pytest
 from millrace.home import PROJECT_ROOT
 from tests.infra.deployments import CASES, resources
 
+pytestmark = pytest.mark.long
+
 _CHECKOV = PROJECT_ROOT / ".venv-checkov" / "bin" / "checkov"
 _TEMPLATE = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 EXPLAINED = {

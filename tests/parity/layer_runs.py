@@ -48,6 +48,9 @@ class LayerRuns:
         self._spark = spark
         self._environment = environment
         self._kafka = environment.kafka_bootstrap
+        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
+        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000}
+        self._producer = Producer(settings)
 
     def use(self, pipeline: Pipeline) -> None:
         """Runs this pipeline from now on, on the same topic."""
@@ -91,19 +94,16 @@ class LayerRuns:
             at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
             acknowledged.append(Sent(message.value(), at, message.partition(), message.offset()))
 
-        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
-        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000}
-        producer = Producer(settings)
         for arrival in arrivals:
             timestamp = int(arrival.timestamp.timestamp() * 1000)
-            producer.produce(
+            self._producer.produce(
                 self.pipeline.topic.name,
                 arrival.value,
                 partition=arrival.partition,
                 timestamp=timestamp,
                 on_delivery=on_delivery,
             )
-        assert producer.flush(30) == 0
+        assert self._producer.flush(30) == 0
         return acknowledged
 
     def archive(self) -> int:

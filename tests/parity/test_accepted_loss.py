@@ -29,7 +29,7 @@ from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import VERSION, LayerRuns
 from tests.plugins.lake.ledger.kafka_records import create_topic, delete_topic
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.long, pytest.mark.stack]
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

@@ -29,16 +29,22 @@ def tick(moment: datetime, price: int = 1) -> Arrival:
     return Arrival(text.encode(), moment, 0)
 
 
-def forget_last_commit(checkpoint: Path) -> int:
-    """As a driver leaves it that was killed after writing a micro-batch's rows and before noting it; its number."""
-    last = max(int(file.name) for file in (checkpoint / "commits").iterdir() if file.name.isdigit())
-    (checkpoint / "commits" / str(last)).unlink()
-    (checkpoint / "commits" / f".{last}.crc").unlink(missing_ok=True)
-    return last
+def numbers(checkpoint: Path, log: str) -> list[int]:
+    return sorted(int(file.name) for file in (checkpoint / log).iterdir() if file.name.isdigit())
 
 
-def is_committed(checkpoint: Path, batch: int) -> bool:
-    return (checkpoint / "commits" / str(batch)).exists()
+def forget_from(checkpoint: Path, batch: int) -> None:
+    """As a driver leaves it that was killed after writing a micro-batch's rows and before noting it."""
+    for log, first in (("offsets", batch + 1), ("commits", batch)):
+        for number in numbers(checkpoint, log):
+            if number >= first:
+                (checkpoint / log / str(number)).unlink()
+                (checkpoint / log / f".{number}.crc").unlink(missing_ok=True)
+
+
+def logged(run: LayerRuns) -> set[int]:
+    """The micro-batches that have rows in the log of updates."""
+    return {row["_batch_id"] for row in run.speed_log().select("_batch_id").distinct().collect()}
 
 
 def test_a_replayed_micro_batch_changes_nothing(new_run: Callable[[], LayerRuns]) -> None:
@@ -46,19 +52,28 @@ def test_a_replayed_micro_batch_changes_nothing(new_run: Callable[[], LayerRuns]
     sent = run.stream([[tick(NOON, 1)], [tick(NOON, 2), tick(NOON + timedelta(minutes=1), 3)]])
     run.archive()
     updates = run.speed_log().count()
-    checkpoints = (
-        run.checkpoint(speed_query(run.pipeline.name)),
-        run.checkpoint(archive_query(run.pipeline.topic.name), RAW_VERSION),
-    )
-    replayed = [forget_last_commit(checkpoint) for checkpoint in checkpoints]
+    speed = run.checkpoint(speed_query(run.pipeline.name))
+    archive = run.checkpoint(archive_query(run.pipeline.topic.name), RAW_VERSION)
+    replayed = {speed: max(logged(run)), archive: numbers(archive, "commits")[-1]}
+    for checkpoint, batch in replayed.items():
+        forget_from(checkpoint, batch)
 
     run.stream([])
     run.archive()
 
-    assert all(map(is_committed, checkpoints, replayed)), "they were processed again"
+    assert all(batch in numbers(checkpoint, "commits") for checkpoint, batch in replayed.items()), "processed again"
     assert run.speed_log().count() == updates
     assert run.raw_rows().count() == len(sent)
     assert run.speed_rows() == high_low([found for found in map(read_tick, sent) if found])
+
+
+def test_a_micro_batch_that_reads_nothing_commits_nothing(new_run: Callable[[], LayerRuns]) -> None:
+    run = new_run()
+    run.stream([[tick(NOON)], [tick(NOON + timedelta(minutes=10))]])
+    written = logged(run)
+    assert len(written) == 2
+    assert numbers(run.checkpoint(speed_query(run.pipeline.name)), "commits")[-1] > max(written), "one came after them"
+    assert run.table(run.lake.speed(run.pipeline.name)).version() == len(written)  # version 0 made the table
 
 
 def test_a_query_goes_on_where_it_stopped(new_run: Callable[[], LayerRuns]) -> None:

@@ -38,7 +38,7 @@ from millrace.waiting import until
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.plugins.platforms.code_copies import TOPICS, TRANSFORM, copied_code, keep
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
 
 SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=4)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
