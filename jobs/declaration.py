@@ -23,13 +23,17 @@ _MS = "ms"
 
 
 def declaration_text(pipeline: Pipeline) -> str:
-    """The declaration, topic included, as JSON: what is noted beside a version's code (see `Lake.declaration`)."""
+    """The declaration, topic included, as JSON: what is noted beside a version's code (see `Lake.declaration`).
+
+    Less its alerts, which belong to no version.
+    """
     content = {**asdict(pipeline), "window": _window(pipeline.window)}
+    del content["alerts"]
     return json.dumps(content, default=lambda time: {_MS: time // timedelta(milliseconds=1)}, sort_keys=True)
 
 
 def read_declaration(files: SmallFiles, lake: Lake, pipeline: Pipeline, version: str) -> Pipeline:
-    """The pipeline as its version was declared; as `pipeline`, where the lake does not know that version.
+    """The pipeline as its version was declared, less alerts; as `pipeline`, where the lake does not know that version.
 
     What decides no answer is that of `pipeline`: tolerances, and of the same topic its partitions and lateness.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 __all__ = [
     "RAW_VERSION",
     "Lake",
+    "alerts_query",
     "archive_query",
     "batch_query",
     "redecode_query",
@@ -35,6 +36,14 @@ def speed_stream(pipeline: str, version: str) -> str:
     Versions run beside each other, so each has its own.
     """
     return f"{speed_query(pipeline)}.{version}"
+
+
+def alerts_query(pipeline: str) -> str:
+    """Name of the query of a pipeline's alerts: also its DAG id, its lock and its progress folder.
+
+    Its checkpoint holds offsets only and belongs to no version: beside the query, the topic that is read names it.
+    """
+    return f"{pipeline}__alerts"
 
 
 def batch_query(pipeline: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Tuple, Union
+from typing import Optional, Tuple, Union
 
+from jobs.alerts_topic import TRANSFORM, Alerts
 from jobs.errors import DeclarationError
 from jobs.interval import Interval
 from jobs.topic import Topic
@@ -15,7 +16,6 @@ from jobs.windows import Sessions, Sliding, Windows
 __all__ = ["Pipeline"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_TRANSFORM = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
 _RESERVED = frozenset({"outcome", "cause", "batch", "speed", "magnitude"})
 _DAY = timedelta(days=1)
 
@@ -32,7 +32,8 @@ class Pipeline:
     a day or is whole days. Rows of windows and sessions that cross an edge of it are made of events beyond it: see
     `reads`. `float_tolerance` is relative, for parity of floating point columns; all others compare exactly. A run with
     more than `max_unexplained` differences between the layers that have no known cause is not published. Raise
-    `revision` to rebuild the speed layer from a new checkpoint without a change of code.
+    `revision` to rebuild the speed layer from a new checkpoint without a change of code. `alerts` leave for a Kafka
+    topic of their own, as their events come: see `jobs.alerts_topic`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Pipeline:
     float_tolerance: float = 1e-9
     max_unexplained: int = 0
     revision: int = 1
+    alerts: Optional[Alerts] = None
 
     @property
     def transform_module(self) -> str:
@@ -72,7 +74,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or "__" in self.name:
             self._refuse("name", self.name, "is not lower_snake_case with single underscores", "rename it")
-        if not _TRANSFORM.fullmatch(self.transform):
+        if not TRANSFORM.fullmatch(self.transform):
             self._refuse("transform", self.transform, "is not package.module:function", "write it so")
         if isinstance(self.key, str):
             self._refuse("key", self.key, "is one text, not a tuple of names", f"write ({self.key!r},)")
@@ -90,6 +92,12 @@ class Pipeline:
             self._refuse("float_tolerance", self.float_tolerance, "is outside [0, 1)", "use a relative tolerance")
         if self.max_unexplained < 0:
             self._refuse("max_unexplained", self.max_unexplained, "is below 0", "use 0, or the number you accept")
+        self._check_alerts()
+
+    def _check_alerts(self) -> None:
+        if self.alerts and self.alerts.topic == self.topic.name:
+            rule = "is the topic that the pipeline reads: each alert would be an event again"
+            self._refuse("alerts", self.alerts.topic, rule, "name another topic")
 
     def _check_windows(self) -> None:
         if isinstance(self.window, timedelta):

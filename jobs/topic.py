@@ -9,13 +9,13 @@ from typing import Optional, Tuple
 
 from jobs.errors import DeclarationError
 
-__all__ = ["METADATA_COLUMNS", "Field", "Topic"]
+__all__ = ["KAFKA_NAME", "METADATA_COLUMNS", "Field", "Topic"]
 
 FORMATS = ("json",)
 METADATA_COLUMNS = ("_partition", "_offset")
 _TYPE = re.compile(r"string|long|double|boolean|timestamp|decimal\((\d{1,2}), ?(\d{1,2})\)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+KAFKA_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Topic:
 
     def __post_init__(self) -> None:
         thing = f"topic {self.name!r}"
-        if not _KAFKA_NAME.fullmatch(self.name):
+        if not KAFKA_NAME.fullmatch(self.name):
             raise DeclarationError(thing, "name", self.name, "is not a Kafka topic name", "use letters, digits, . _ -")
         if self.format not in FORMATS:
             raise DeclarationError(thing, "format", self.format, "has no decoder", f"use one of {', '.join(FORMATS)}")

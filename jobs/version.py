@@ -18,7 +18,9 @@ __all__ = ["fingerprint"]
 
 # What a transformation may import without its answers depending on it: declarations, whose fields are covered one by
 # one, and what finds them.
-_NO_ANSWERS = frozenset({"jobs", "jobs.errors", "jobs.pipeline", "jobs.pipelines", "jobs.topic", "jobs.topics"})
+_NO_ANSWERS = frozenset(
+    {"jobs", "jobs.alerts_topic", "jobs.errors", "jobs.pipeline", "jobs.pipelines", "jobs.topic", "jobs.topics"}
+)
 
 
 def fingerprint(pipeline: Pipeline) -> str:

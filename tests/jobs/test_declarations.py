@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from jobs.alerts_topic import Alerts
 from jobs.errors import DeclarationError, UsageError
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
@@ -97,6 +98,34 @@ def test_a_topic_refuses(field, value, complaint):
         dataclasses.replace(stock_ticks, **{field: value})
     name = value if field == "name" else "stock_ticks"
     assert str(refused.value) == f"topic {name!r}: {complaint}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("topic", "stock alerts", "topic 'stock alerts' is not a Kafka topic name; use letters, digits, . _ -"),
+        ("transform", "large", "transform 'large' is not package.module:function; write it so"),
+        ("key", "symbol", "key 'symbol' is one text, not a tuple of names; write ('symbol',)"),
+        ("key", (), "key () is empty; name the columns that identify what an alert is about"),
+        ("key", ("symbol", "_offset"), "key '_offset' is in each alert anyway; leave it out"),
+        ("partitions", 0, "partitions 0 is below 1; use 1 or more"),
+        (
+            "retention",
+            timedelta(0),
+            "retention '0:00:00' is not a positive number of seconds; use whole seconds, or None to keep all",
+        ),
+    ],
+)
+def test_alerts_refuse(field, value, complaint):
+    alerts = Alerts("large", "jobs.pipelines.stock_high_low.alerts:large_trades", ("symbol",))
+    with pytest.raises(DeclarationError) as refused:
+        dataclasses.replace(alerts, **{field: value})
+    assert str(refused.value) == f"alerts {value if field == 'topic' else 'large'!r}: {complaint}"
+
+
+def test_alerts_do_not_go_to_the_topic_that_they_are_made_of():
+    with pytest.raises(DeclarationError, match="alerts 'stock_ticks' is the topic that the pipeline reads"):
+        dataclasses.replace(stock_high_low, alerts=dataclasses.replace(stock_high_low.alerts, topic="stock_ticks"))
 
 
 def test_a_topic_may_allow_no_lateness():

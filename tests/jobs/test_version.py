@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from jobs.alerts_topic import Alerts
 from jobs.errors import UsageError
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topic import Field
@@ -90,6 +91,8 @@ def test_what_decides_the_answers_matters(change):
     [
         {"name": "other"},
         {"float_tolerance": 0.5},
+        {"alerts": None},
+        {"alerts": Alerts("other", "shop.alerts:gone", ("price",))},
         {"topic": dataclasses.replace(stock_ticks, partitions=9)},
         {"topic": dataclasses.replace(stock_ticks, allowed_lateness=timedelta(hours=5))},
     ],

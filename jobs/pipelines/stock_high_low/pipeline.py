@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from jobs.alerts_topic import Alerts
 from jobs.pipeline import Pipeline
 from jobs.topics import stock_ticks
 
@@ -14,4 +15,9 @@ stock_high_low = Pipeline(
     window=timedelta(minutes=1),
     watermark=timedelta(minutes=2),
     interval=timedelta(days=1),
+    alerts=Alerts(
+        topic="stock_alerts",
+        transform="jobs.pipelines.stock_high_low.alerts:large_trades",
+        key=("symbol",),
+    ),
 )
