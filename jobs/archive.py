@@ -12,7 +12,7 @@ from jobs.decode import decode
 from jobs.kafka import read_stream
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.lake_files import LakeFiles
-from jobs.manifest import archive_facts, check_restart, write_manifest
+from jobs.manifest import archive_facts, fit_checkpoint
 from jobs.tables import ensure_table
 from jobs.topic import Topic
 
@@ -57,11 +57,8 @@ def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str,
     rows = to_raw(records, topic)
     ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"])
     query = archive_query(topic.name)
-    files, checkpoint = LakeFiles(spark), lake.checkpoint(query, RAW_VERSION)
-    if files.exists(f"{checkpoint}/metadata"):
-        check_restart(files, checkpoint, archive_facts(topic))
-    else:
-        write_manifest(files, checkpoint, archive_facts(topic))
+    checkpoint = lake.checkpoint(query, RAW_VERSION)
+    fit_checkpoint(LakeFiles(spark), checkpoint, archive_facts(topic))
     return (
         rows.writeStream.format("delta")
         .queryName(query)

@@ -1,4 +1,4 @@
-"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|reprocess|redecode|brokers …`.
+"""The entry point of every job on a cluster: `spark-submit jobs/driver.py archive|speed|alerts|reprocess|… …`.
 
 Exit codes: 0 finished, or stopped on request; 1 failed; 2 wrong arguments or declaration; 3 another driver runs the
 query; 4 Kafka has lost what the query was to read, and nobody has accepted that.
@@ -14,12 +14,22 @@ from typing import Any, Dict, List, Optional
 
 from pyspark.sql import SparkSession
 
+from jobs.alerts import declared_alerts, start_alerts
 from jobs.archive import start_archive
 from jobs.broker_check import BROKER_CHECK, check_brokers
 from jobs.declaration import declaration_text
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
-from jobs.lake import RAW_VERSION, Lake, archive_query, batch_query, redecode_query, speed_query, speed_stream
+from jobs.lake import (
+    RAW_VERSION,
+    Lake,
+    alerts_query,
+    archive_query,
+    batch_query,
+    redecode_query,
+    speed_query,
+    speed_stream,
+)
 from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import LostOffsetsError
 from jobs.offsets_guard import OffsetsGuard
@@ -98,7 +108,26 @@ def run_speed(options: argparse.Namespace) -> None:
     )
 
 
-def _guard(spark: SparkSession, options: argparse.Namespace, topic: str, stream: str, sink: str) -> OffsetsGuard:
+def run_alerts(options: argparse.Namespace) -> None:
+    pipeline = find_pipeline(options.pipeline)
+    declared_alerts(pipeline)  # before Spark is started for nothing
+    query, topic = alerts_query(pipeline.name), pipeline.topic.name
+    spark = start_session(query)
+    lake, epoch = Lake(options.lake), timedelta(seconds=options.epoch_s)
+    run_stream(
+        spark,
+        query,
+        lake.checkpoint(query, topic),
+        options.owner,
+        lake,
+        lambda: start_alerts(spark, pipeline, lake, options.bootstrap, epoch),
+        _guard(spark, options, topic, Lake("").checkpoint(query, topic)),
+    )
+
+
+def _guard(
+    spark: SparkSession, options: argparse.Namespace, topic: str, stream: str, sink: Optional[str] = None
+) -> OffsetsGuard:
     return OffsetsGuard(spark, topic, options.bootstrap, Lake(options.lake), stream, sink)
 
 
@@ -171,13 +200,17 @@ def _parser() -> argparse.ArgumentParser:
     for job in (archive, again):
         job.add_argument("--topic", required=True)
     speed = jobs.add_parser("speed", help="run a pipeline's speed layer")
+    alerts = jobs.add_parser("alerts", help="send a pipeline's alerts as their events come")
     batch = jobs.add_parser("reprocess", help="reprocess one interval from the raw archive")
-    for job in (speed, batch):
+    for job in (speed, alerts, batch):
         job.add_argument("--pipeline", required=True)
+    for job in (speed, batch):
         job.add_argument("--version", required=True, help="the pipeline's fingerprint: jobs.version.fingerprint")
-    for job, trigger_s in ((archive, 10.0), (speed, 1.0)):
+    for job in (archive, speed, alerts):
         job.add_argument("--bootstrap", required=True, help="Kafka brokers, host:port[,host:port]")
         job.add_argument("--owner", required=True, help="who runs this driver: unique per submission")
+    alerts.add_argument("--epoch-s", type=float, default=10.0, help="seconds after which real-time mode notes offsets")
+    for job, trigger_s in ((archive, 10.0), (speed, 1.0)):
         job.add_argument("--trigger-s", type=float, default=trigger_s, help="seconds from micro-batch to micro-batch")
     batch.add_argument("--interval", required=True, help="the interval's start, such as 20261120T000000Z")
     brokers.add_argument("--brokers", required=True, help="all of them as they advertise themselves, host:port[,…]")
@@ -186,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument("--coverage", required=True, help="JSON: the offset below which it is complete, by partition")
     batch.add_argument("--raw-version", type=int, required=True, help="the raw archive's version to read")
     runs = ((archive, run_archive), (speed, run_speed), (batch, run_reprocess), (again, run_redecode))
-    for job, run in (*runs, (brokers, run_brokers)):
+    for job, run in (*runs, (alerts, run_alerts), (brokers, run_brokers)):
         job.add_argument("--lake", required=True, help="URI of the lake's root")
         job.set_defaults(run=run)
     return parser

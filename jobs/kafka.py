@@ -1,15 +1,18 @@
-"""Reading a topic from Kafka."""
+"""Reading a topic from Kafka, and writing one."""
 
 from __future__ import annotations
 
-from typing import Mapping
+from typing import TYPE_CHECKING, Dict, Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.connection import kafka_options
 from jobs.topic import Topic
 
-__all__ = ["read_stream"]
+if TYPE_CHECKING:
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
+
+__all__ = ["read_stream", "write_stream"]
 
 # For how long a broker may keep a request for records when there are none (500 by default). Spark's consumer asks for
 # more as soon as it has what it asked for, then asks on the same connection where the topic ends, and is answered in
@@ -24,8 +27,7 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
     """
     return (
         spark.readStream.format("kafka")
-        .options(**{f"kafka.{name}": value for name, value in kafka_options(spark).items()})
-        .option("kafka.bootstrap.servers", bootstrap)
+        .options(**_client(spark, bootstrap))
         .option("kafka.isolation.level", "read_committed")
         .option("kafka.fetch.max.wait.ms", _LONGEST_WAIT_MS)
         .option("subscribe", topic.name)
@@ -34,3 +36,14 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
         .options(**starting)
         .load()
     )
+
+
+def write_stream(spark: SparkSession, records: DataFrame, topic: str, bootstrap: str) -> DataStreamWriter:
+    """A query that appends `records` (`key`, `value`) to the topic: each at least once, some perhaps more often."""
+    return records.writeStream.format("kafka").options(**_client(spark, bootstrap)).option("topic", topic)
+
+
+def _client(spark: SparkSession, bootstrap: str) -> Dict[str, str]:
+    """Where the brokers are, and how to get in."""
+    settings = {**kafka_options(spark), "bootstrap.servers": bootstrap}
+    return {f"kafka.{name}": value for name, value in settings.items()}

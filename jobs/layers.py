@@ -12,7 +12,14 @@ from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from jobs.windows import Sessions
 
-__all__ = ["interval_of", "interval_rows", "transform_events"]
+__all__ = ["events_of", "interval_of", "interval_rows", "transform_events"]
+
+
+def events_of(decoded: DataFrame) -> DataFrame:
+    """What a transformation gets of decoded records (`event`, `partition`, `offset`), less the dead letters."""
+    return decoded.where("event is not null").select(
+        "event.*", F.col("partition").alias("_partition"), F.col("offset").alias("_offset")
+    )
 
 
 def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -20,11 +27,8 @@ def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
 
     The watermark is a no-op on a batch. Raises UsageError when the output lacks the declared columns.
     """
-    events = (
-        decoded.where("event is not null")
-        .select("event.*", F.col("partition").alias("_partition"), F.col("offset").alias("_offset"))
-        .withWatermark(pipeline.topic.event_time, f"{int(pipeline.watermark.total_seconds() * 1000)} milliseconds")
-    )
+    delay = f"{int(pipeline.watermark.total_seconds() * 1000)} milliseconds"
+    events = events_of(decoded).withWatermark(pipeline.topic.event_time, delay)
     module = importlib.import_module(pipeline.transform_module)
     rows: DataFrame = getattr(module, pipeline.transform_function)(events)
     for column in (*pipeline.key, pipeline.row_time, *pipeline.windows.columns):

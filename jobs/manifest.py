@@ -13,9 +13,10 @@ from jobs.checkpoint import Checkpoint
 from jobs.errors import UsageError
 from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
+from jobs.plan import plan_nodes
 from jobs.topic import Topic
 
-__all__ = ["archive_facts", "check_restart", "speed_facts", "write_manifest"]
+__all__ = ["archive_facts", "check_restart", "fit_checkpoint", "speed_facts", "write_manifest"]
 
 Facts = Dict[str, str]
 
@@ -34,7 +35,7 @@ _ID = re.compile(r"#\d+L?|\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(, )?|^~")
 
 
 def archive_facts(topic: Topic) -> Facts:
-    """Of an archive query: it has offsets and no state, so it outlives every change of the declaration."""
+    """Of an archive query, or of alerts: it has offsets and no state, and outlives every change of the declaration."""
     return {_SPARK: engine, "topic": topic.name}
 
 
@@ -58,6 +59,14 @@ def write_manifest(files: LakeFiles, checkpoint: str, facts: Facts) -> None:
     """Whole or not at all: a driver that is killed in between leaves none, and the next one writes it."""
     files.delete(f"{checkpoint}/{NAME}")
     files.create(f"{checkpoint}/{NAME}", json.dumps(facts, indent=1))
+
+
+def fit_checkpoint(files: LakeFiles, checkpoint: str, facts: Facts) -> None:
+    """For a query without state: a new checkpoint gets its manifest, another one is checked as by `check_restart`."""
+    if files.exists(f"{checkpoint}/metadata"):
+        check_restart(files, checkpoint, facts)
+    else:
+        write_manifest(files, checkpoint, facts)
 
 
 def check_restart(files: LakeFiles, checkpoint: str, facts: Facts) -> None:
@@ -139,13 +148,9 @@ def _text(value: object) -> str:
 
 def _stateful(log: DataFrame) -> Iterator[str]:
     """What decides the state: each stateful operator of the analyzed plan, from the output on, and its columns."""
-    waiting: Any = [log._jdf.queryExecution().analyzed()]
-    while waiting:
-        node = waiting.pop()
+    for node in plan_nodes(log):
         if _STATEFUL.fullmatch(str(node.nodeName())):
             yield f"{_plain(str(node.simpleString(10_000)))} giving {node.schema().catalogString()}"
-        children = node.children()
-        waiting += [children.apply(number) for number in reversed(range(children.size()))]
 
 
 def _plain(text: str) -> str:

@@ -35,14 +35,17 @@ _SETTLED_WITHIN = timedelta(seconds=20)
 
 @dataclass(frozen=True)
 class OffsetsGuard:
-    """For the query that reads `topic` and writes the Delta table `sink`; `stream` is its checkpoint's path."""
+    """For the query that reads `topic` and writes the Delta table `sink`; `stream` is its checkpoint's path.
+
+    `sink` is None where it does not tell what it holds, as a Kafka topic: what was planned is written again then.
+    """
 
     spark: SparkSession
     topic: str
     bootstrap: str
     lake: Lake
     stream: str
-    sink: str
+    sink: Optional[str]
 
     def settle(self) -> None:
         """Call it with the query's lock held, before its journal is made up for: ends what a killed driver had begun.
@@ -50,7 +53,8 @@ class OffsetsGuard:
         A micro-batch that the sink holds is noted as done where it could not be done again. Raises what `admit` raises.
         """
         recover_skip(self._files, self._uri)
-        if self._lost(self._settled()) and note_done(self._files, self._uri, self._written()):
+        lost = self._lost(self._settled())
+        if lost and self.sink is not None and note_done(self._files, self._uri, self._written(self.sink)):
             print(f"{self.stream}: its last micro-batch was written and is now noted as done", flush=True)
 
     def admit(self) -> None:
@@ -128,10 +132,10 @@ class OffsetsGuard:
         if held.topic_id and not self._files.exists(self._note):
             self._files.create(self._note, json.dumps({"topic": self.topic, "topic_id": held.topic_id}))
 
-    def _written(self) -> int:
+    def _written(self, sink: str) -> int:
         """The last micro-batch that the sink holds, -1 before the first."""
         query_id = self._checkpoint.query_id()
-        number = last_transaction(self._files, self.sink, query_id) if query_id else None
+        number = last_transaction(self._files, sink, query_id) if query_id else None
         return -1 if number is None else number
 
     @property

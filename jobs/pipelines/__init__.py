@@ -9,7 +9,7 @@ from typing import List
 from jobs.errors import UsageError
 from jobs.pipeline import Pipeline
 
-__all__ = ["find_pipeline", "pipeline_names"]
+__all__ = ["find_pipeline", "pipeline_names", "pipelines_with_alerts"]
 
 
 def pipeline_names() -> List[str]:
@@ -29,3 +29,8 @@ def find_pipeline(name: str) -> Pipeline:
     if not isinstance(pipeline, Pipeline):
         raise UsageError(f"jobs/pipelines/{name}/pipeline.py declares no {name!r}; write `{name} = Pipeline(...)`")
     return pipeline
+
+
+def pipelines_with_alerts() -> List[Pipeline]:
+    """The pipelines that declare alerts, by name."""
+    return [pipeline for pipeline in map(find_pipeline, pipeline_names()) if pipeline.alerts]

@@ -33,6 +33,10 @@ RUN = ["--lake", "file:/nowhere", "--run", "r", "--version", "v", "--raw-version
             "millrace: pipeline 'stock_high_low': version v was asked for, but the code here is version ",
         ),
         (
+            ["alerts", "--pipeline", "fraud", *WHERE],
+            "millrace: pipeline 'fraud' has no folder in jobs/pipelines; known: ",
+        ),
+        (
             ["redecode", "--topic", "ticks", "--run", "r", "--lake", "file:/nowhere"],
             "millrace: topic 'ticks' is not declared in jobs/topics.py; known: ",
         ),
