@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jobs.pipelines import pipeline_names
+from jobs.pipelines import pipeline_names, pipelines_with_alerts
 from jobs.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,11 +59,12 @@ def test_parsing_writes_nothing_connects_to_nothing_and_starts_nothing(parsed: d
 def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared = {f"archive__{topic}" for topic in TOPICS}
     declared |= {f"{name}__{part}" for name in pipeline_names() for part in ("speed", "batch", "upgrade")}
+    declared |= {f"{pipeline.name}__alerts" for pipeline in pipelines_with_alerts()}
     others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
     assert set(dags) == declared | others
 
 
-@pytest.mark.parametrize("dag_id", ["archive__stock_ticks", "stock_high_low__speed"])
+@pytest.mark.parametrize("dag_id", ["archive__stock_ticks", "stock_high_low__speed", "stock_high_low__alerts"])
 def test_a_stream_is_one_run_that_is_followed_by_a_teardown(dags: dict[str, Any], dag_id: str) -> None:
     dag = dags[dag_id]
     assert (dag["schedule"], dag["max_active_runs"], dag["catchup"]) == ("@once", 1, False)
@@ -71,6 +72,12 @@ def test_a_stream_is_one_run_that_is_followed_by_a_teardown(dags: dict[str, Any]
     assert dag["teardowns"] == ["ensure_stopped"]
     for line in ("mark the task", "clear the task", "pause the DAG", "After 5 drivers in a row"):
         assert line in dag["doc"]
+
+
+def test_a_dag_of_alerts_says_what_a_restart_sends_again(dags: dict[str, Any]) -> None:
+    doc = dags["stock_high_low__alerts"]["doc"]
+    assert "from the Kafka topic `stock_ticks` to `stock_alerts`" in doc
+    assert "delivered at least once: after a driver was killed, those of up to 10 s\ncome again" in doc
 
 
 def test_the_batch_layer_covers_intervals_of_data_step_by_step(dags: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from millrace.builders.batch import batch_layer
-from millrace.builders.streams import archive_layer, speed_layer
+from millrace.builders.streams import alerts_layer, archive_layer, speed_layer
 from millrace.builders.upgrade import upgrade
 
-__all__ = ["archive_layer", "batch_layer", "speed_layer", "upgrade"]
+__all__ = ["alerts_layer", "archive_layer", "batch_layer", "speed_layer", "upgrade"]

@@ -107,16 +107,16 @@ def provision() -> None:
 
 def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:
     """On a Kafka cluster they are made here; on Event Hubs the deployment has made them, whose login may not."""
-    from jobs.topics import TOPICS
     from millrace.azure.environments import Environments
     from millrace.azure.hook import ResourceManagerHook
+    from millrace.declared_topics import declared_topics
     from millrace.supervision.connection import environment_for_task
     from millrace.tasks.topics import make_topics
 
     if "eventHubs" in outputs:
         hook = ResourceManagerHook(CONN_ID)
         return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
-    return make_topics(environment_for_task(environment, told), TOPICS.values())
+    return make_topics(environment_for_task(environment, told), declared_topics())
 
 
 def delete_clusters() -> Any:

@@ -13,17 +13,18 @@ from functools import partial
 
 from airflow.sdk import DAG, get_current_context, task
 
-from jobs.lake import archive_query, speed_query, upgrade_query
+from jobs.errors import UsageError
+from jobs.lake import alerts_query, archive_query, speed_query, upgrade_query
 from jobs.pipeline import Pipeline
 from jobs.topic import Topic
-from millrace.builders.stream_jobs import archive_job, served_speed_job
+from millrace.builders.stream_jobs import alerts_job, archive_job, served_speed_job
 from millrace.environment import Environment
 from millrace.operators.spark_stream import SparkStreamOperator
 from millrace.platforms.protocol import SparkJob
 from millrace.supervision.restart_policy import RestartPolicy
 from millrace.tasks.stream import stop_left_driver
 
-__all__ = ["archive_layer", "speed_layer"]
+__all__ = ["alerts_layer", "archive_layer", "speed_layer"]
 
 _START = datetime(2000, 1, 1, tzinfo=UTC)
 _SEMANTICS = """
@@ -49,6 +50,15 @@ _VERSIONS = """
 The stream is that of the *served version*, and runs that version's code, which is kept on the lake. Changed code does
 not change it: the DAG `{upgrade}` brings a new version into service. When it has switched, or somebody has rolled
 back, the stream of the version that is served then takes this one's place within seconds.
+"""
+
+
+_ALERTS = """
+
+In real-time mode where Spark has it: an alert is in Kafka milliseconds after its event. The first start begins with the
+events that come from then on. Alerts are delivered at least once: after a driver was killed, those of up to {epoch} s
+come again, with the same `_topic`, `_partition` and `_offset` in their values. "After its current micro-batch" is after
+its current epoch of {epoch} s. Changed code is in force when the task has been cleared.
 """
 
 
@@ -85,6 +95,28 @@ def speed_layer(
     query, tags = speed_query(pipeline.name), [pipeline.name, "speed"]
     doc = what + _VERSIONS.format(upgrade=upgrade_query(pipeline.name))
     return _stream(query, doc, tags, make_job, policy, environment, follows=pipeline.name)
+
+
+def alerts_layer(
+    pipeline: Pipeline,
+    *,
+    epoch: timedelta = timedelta(seconds=10),
+    policy: RestartPolicy | None = None,
+    environment: str | None = None,
+) -> DAG:
+    """The DAG `<pipeline>__alerts`: what of the pipeline's topic is an alert goes to its alerts topic at once.
+
+    Real-time mode notes its offsets at the end of each `epoch`, at least 5 s: a longer one sends more alerts twice when
+    a driver is killed, and takes longer to stop. `environment` is one of `infra/environments`. Raises UsageError where
+    the pipeline declares no alerts.
+    """
+    if pipeline.alerts is None:
+        raise UsageError(f"pipeline {pipeline.name!r} declares no alerts; add `alerts=Alerts(…)` to its declaration")
+    query, topic = alerts_query(pipeline.name), pipeline.topic.name
+    what = f"Sends the alerts of `{pipeline.name}` from the Kafka topic `{topic}` to `{pipeline.alerts.topic}`."
+    doc = what + _ALERTS.format(epoch=f"{epoch.total_seconds():g}")
+    make_job = partial(alerts_job, pipeline, epoch)
+    return _stream(query, doc, [pipeline.name, "alerts"], make_job, policy, environment)
 
 
 def _stream(

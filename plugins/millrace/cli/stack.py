@@ -117,12 +117,12 @@ def _check_is_here(command: str, instead: str) -> None:
 
 def _create_topics(home: Any) -> list[str]:
     """Every declared topic that is not there yet, as the DAG `provision` does."""
-    from jobs.topics import TOPICS
+    from millrace.declared_topics import declared_topics
     from millrace.environment import load_environment
     from millrace.stack.topics import ensure_topic
 
     environment = load_environment("local", home=home)
-    missing = [topic.name for topic in TOPICS.values() if ensure_topic(environment, topic.name, topic.partitions)]
+    missing = [topic.name for topic in declared_topics() if ensure_topic(environment, topic.name, topic.partitions)]
     return [f"topic {name} created" for name in missing]
 
 

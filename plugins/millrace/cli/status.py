@@ -160,15 +160,16 @@ def _driver(platform: SparkPlatform, query: str, live: RunningJob | None) -> dic
 
 
 def _wanted_streams(environment: Environment, *, answers: bool) -> list[str]:
-    """Of the topics, and of the served version of each pipeline, which only the lake knows."""
-    from jobs.lake import archive_query, speed_stream
-    from jobs.pipelines import find_pipeline, pipeline_names
+    """Of the topics, of the served version of each pipeline, which only the lake knows, and of alerts."""
+    from jobs.lake import alerts_query, archive_query, speed_stream
+    from jobs.pipelines import find_pipeline, pipeline_names, pipelines_with_alerts
     from jobs.topics import TOPICS
     from millrace.lake.serving import served_version
 
     names = pipeline_names() if answers else []
     served = {name: served_version(environment, find_pipeline(name)) for name in names}
-    return [*map(archive_query, sorted(TOPICS)), *(speed_stream(name, served[name]) for name in served)]
+    alerts = [alerts_query(pipeline.name) for pipeline in pipelines_with_alerts()]
+    return [*map(archive_query, sorted(TOPICS)), *(speed_stream(name, served[name]) for name in served), *alerts]
 
 
 def _versions(environment: Environment) -> list[str]:

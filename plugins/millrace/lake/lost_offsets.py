@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from jobs.accepted_losses import LostRange, accepted_losses, ranges_of_stream
 from jobs.checkpoint import Checkpoint
 from jobs.errors import MillraceError
-from jobs.lake import RAW_VERSION, Lake, archive_query, speed_query
+from jobs.lake import RAW_VERSION, Lake, alerts_query, archive_query, speed_query
 from jobs.lost_offsets import HeldOffsets, cut_off, lost_ranges, next_offsets, told_ranges, unaccepted
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topic import Topic
@@ -67,7 +67,8 @@ def find_lost(environment: Environment, topic: Topic, versions: Collection[str] 
 
 
 def _streams(environment: Environment, topic: Topic, versions: Collection[str]) -> Iterator[str]:
-    """The checkpoints of the topic's archive, and of the versions that are to go on of each pipeline that reads it."""
+    """The checkpoints of the topic's archive, and of each pipeline that reads it: of the versions that are to go on,
+    and of its alerts."""
     store = LakeStore(environment)
     yield _archive(topic.name)
     for pipeline in map(find_pipeline, pipeline_names()):
@@ -75,6 +76,8 @@ def _streams(environment: Environment, topic: Topic, versions: Collection[str]) 
             wanted = {served_version(environment, pipeline), fingerprint(pipeline), *versions}
             folder = Lake("").checkpoint(speed_query(pipeline.name), "")
             yield from (f"{folder}/{version}" for version in store.folders(folder) if version in wanted)
+            if pipeline.alerts:
+                yield Lake("").checkpoint(alerts_query(pipeline.name), topic.name)
 
 
 def _archive(topic: str) -> str:

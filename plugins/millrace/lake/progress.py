@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from jobs.checkpoint import Checkpoint, of_topic
 from jobs.journal import whole_lines
-from jobs.lake import archive_query, speed_query
-from jobs.pipelines import find_pipeline, pipeline_names
+from jobs.lake import Lake, alerts_query, archive_query, speed_query
+from jobs.pipelines import find_pipeline, pipeline_names, pipelines_with_alerts
 from jobs.topics import TOPICS
 from millrace.environment import Environment
 from millrace.lake.offsets import end_offsets
 from millrace.lake.store import LakeStore
+from millrace.lake.text_files import TextFiles
 
 __all__ = ["StreamProgress", "topic_of_query"]
 
@@ -22,6 +24,7 @@ _TAIL = 5
 def topic_of_query(query: str) -> str:
     """The name of the topic that a declared stream reads, of whichever version; raises KeyError for another query."""
     topics = {archive_query(topic): topic for topic in TOPICS}
+    topics |= {alerts_query(pipeline.name): pipeline.topic.name for pipeline in pipelines_with_alerts()}
     if query in topics:
         return topics[query]
     speed = {speed_query(name): name for name in pipeline_names()}
@@ -44,9 +47,15 @@ class StreamProgress:
         return None
 
     def processed(self, query: str) -> dict[int, int]:
-        """Per partition, the offset below which everything is processed; empty before the first micro-batch."""
-        last = self.last(query)
-        return {} if last is None else _offsets(last["end_offsets"], topic_of_query(query))
+        """Per partition, the offset below which everything is processed; empty before the first micro-batch.
+
+        Of alerts, which begin where Kafka ended then: where they began.
+        """
+        last, topic = self.last(query), topic_of_query(query)
+        if last is None:
+            checkpoint = Checkpoint(TextFiles(self._store), Lake("").checkpoint(query, topic))
+            return of_topic(checkpoint.first_offsets(), topic)
+        return _offsets(last["end_offsets"], topic)
 
     def lag(self, query: str) -> int | None:
         """Records in Kafka that the query has not processed; None where the topic does not exist."""

@@ -13,7 +13,7 @@ from millrace.waiting import until
 __all__ = ["is_endless", "stop_gracefully"]
 
 _log = logging.getLogger(__name__)
-_ENDLESS = frozenset({"archive", "speed"})
+_ENDLESS = frozenset({"archive", "speed", "alerts"})
 _POLL = timedelta(seconds=1)
 
 

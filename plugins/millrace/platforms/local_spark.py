@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ def spark_launch(
     Raises MillraceError where the code of its version is nowhere.
     """
     tree = _tree(environment, job, home)
-    settings = {**_settings(LocalSparkSettings.of(environment.name), folder, home), **_lake(environment), **job.conf}
+    local = LocalSparkSettings.of(environment.name)
+    master = _master(local.master, job.task_slots)
+    settings = {"spark.master": master, **_settings(local, folder, home), **_lake(environment), **job.conf}
     settings["spark.app.name"] = job.name
     lines = (f"{key} {_escaped(value)}\n" for key, value in sorted(settings.items()))
     write_private(folder.properties, "".join(lines))
@@ -76,12 +79,21 @@ def _tree(environment: Environment, job: SparkJob, home: Home) -> Path:
     return unpacked(code_of(environment, job.code.pipeline, job.code.version), home.root / "code")
 
 
+def _master(master: str, task_slots: int) -> str:
+    """A local master has the slots that a job occupies, however few processors there are: tasks that wait for Kafka
+    share them. A standalone master has its own."""
+    found = re.fullmatch(r"local\[(\d+|\*)\]|local", master)
+    if found is None or not task_slots:
+        return master
+    slots = (os.cpu_count() or 1) if found.group(1) == "*" else int(found.group(1) or 1)
+    return f"local[{max(slots, task_slots)}]"
+
+
 def _settings(local: LocalSparkSettings, folder: JobFolder, home: Home) -> dict[str, str]:
     # Not by SPARK_CONF_DIR, which would stand on the class path: an archive of classes allows no folder there.
     own = [f"-Dlog4j2.configurationFile={_LOGGING}", f"-Djava.io.tmpdir={folder.scratch}", "-Duser.timezone=UTC"]
     java = " ".join([local.java_options, "-XX:-UsePerfData", *own, *class_options(home)])
     return {
-        "spark.master": local.master,
         "spark.driver.memory": local.driver_memory,
         "spark.driver.extraJavaOptions": java,
         "spark.driver.host": _LOOPBACK,

@@ -37,6 +37,8 @@ class SparkJob:
 
     At most one live job has a given `name`. `owner` is the token of whoever submits it; for a stream it is the
     driver's `--owner` too. `conf` adds Spark settings. Neither `arguments` nor `conf` may hold a secret.
+    `task_slots`: how many of its tasks run at once, for as long as it does: it is in real-time mode, where fewer slots
+    leave partitions unread; 0: it works in micro-batches, with as many as there are.
     """
 
     name: str
@@ -44,6 +46,7 @@ class SparkJob:
     owner: str
     conf: Mapping[str, str] = field(default_factory=dict)
     code: JobCode | None = None
+    task_slots: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from jobs.lake import archive_query, speed_query, upgrade_query
-from jobs.pipelines import pipeline_names
+from jobs.lake import alerts_query, archive_query, speed_query, upgrade_query
+from jobs.pipelines import pipeline_names, pipelines_with_alerts
 from jobs.topics import TOPICS
 from millrace.environment import Environment
 from millrace.home import Home
@@ -24,7 +24,8 @@ _POLL_S = 0.25
 
 def stream_queries() -> list[str]:
     """The queries of all declared topics and pipelines: the DAG ids of their streams."""
-    return [archive_query(topic) for topic in sorted(TOPICS)] + [speed_query(name) for name in pipeline_names()]
+    queries = [archive_query(topic) for topic in sorted(TOPICS)] + [speed_query(name) for name in pipeline_names()]
+    return queries + [alerts_query(pipeline.name) for pipeline in pipelines_with_alerts()]
 
 
 def stop_jobs(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError, UsageError
 from jobs.topics import TOPICS
+from millrace.declared_topics import declared_topics
 
 if TYPE_CHECKING:
     from millrace.azure.ambari import Ambari
@@ -42,7 +43,7 @@ def declare(params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "clients": list(params["clients"]),
         "secretsExpire": int(expiry(now).timestamp()),
         "rawTopics": sorted(TOPICS),
-        "eventHubsTopics": [{"name": name, "partitions": TOPICS[name].partitions} for name in sorted(TOPICS)],
+        "eventHubsTopics": [{"name": topic.name, "partitions": topic.partitions} for topic in declared_topics()],
         **params["parameters"],
     }
 
@@ -136,14 +137,14 @@ def check_event_hubs(outputs: Mapping[str, Any], subscription: str, environments
     namespace = str(outputs["eventHubs"]).partition(".")[0]
     group = f"/subscriptions/{subscription}/resourceGroups/{outputs['resourceGroup']}"
     done = {}
-    for topic in TOPICS.values():
+    for topic in declared_topics():
         hub = f"{group}/providers/Microsoft.EventHub/namespaces/{namespace}/eventhubs/{topic.name}"
         found = environments.find(hub, _EVENT_HUBS_API)
         partitions = found["properties"]["partitionCount"] if found else None
         if partitions != topic.partitions:
             raise MillraceError(
                 f"topic {topic.name!r}: the Event Hubs namespace {namespace} has it with {partitions or 'no'}"
-                f" partitions, {topic.partitions} are declared in jobs/topics.py; Event Hubs changes no number"
+                f" partitions, {topic.partitions} are declared; Event Hubs changes no number"
                 " afterwards: declare what is there, or a topic of another name, then run the DAG `provision` again"
             )
         done[topic.name] = f"made by the deployment, {partitions} partitions"

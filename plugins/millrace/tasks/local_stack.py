@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from jobs.errors import MillraceError
-from jobs.topics import TOPICS
+from millrace.declared_topics import declared_topics
 from millrace.environment import Environment
 from millrace.home import Home
 from millrace.supervision.connection import environment_for_task, unreachable
@@ -75,9 +75,10 @@ def create_topics() -> dict[str, int]:
     from millrace.stack.topics import ensure_topic
 
     environment = _local()
-    for topic in TOPICS.values():
+    topics = declared_topics()
+    for topic in topics:
         _say(f"topic {topic.name}", ensure_topic(environment, topic.name, topic.partitions), "created", "existed")
-    return {topic.name: topic.partitions for topic in TOPICS.values()}
+    return {topic.name: topic.partitions for topic in topics}
 
 
 def verify() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from jobs.topic import Topic
+from millrace.declared_topics import KafkaTopic
 from millrace.environment import Environment
 from millrace.kafka_brokers import require_reachable
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 _REPLICAS = 3
 
 
-def make_topics(environment: Environment, topics: Iterable[Topic]) -> dict[str, str]:
+def make_topics(environment: Environment, topics: Iterable[KafkaTopic]) -> dict[str, str]:
     """What was done to each topic, by name; again, nothing is.
 
     A partition has three copies where there are as many brokers, and all but one of them confirm a write. Raises
@@ -31,7 +31,7 @@ def make_topics(environment: Environment, topics: Iterable[Topic]) -> dict[str, 
     return done
 
 
-def _made(environment: Environment, topic: Topic, replicas: int) -> str:
+def _made(environment: Environment, topic: KafkaTopic, replicas: int) -> str:
     from millrace.stack.topics import ensure_settings, ensure_topic, fewest_replicas
 
     settings = _settings(topic, replicas)
@@ -48,6 +48,6 @@ def _made(environment: Environment, topic: Topic, replicas: int) -> str:
     return f"existed, changed: {changed}" if changed else "existed"
 
 
-def _settings(topic: Topic, replicas: int) -> dict[str, str]:
+def _settings(topic: KafkaTopic, replicas: int) -> dict[str, str]:
     kept = -1 if topic.retention is None else int(topic.retention.total_seconds() * 1000)
     return {"retention.ms": str(kept), "min.insync.replicas": str(max(1, replicas - 1))}

@@ -18,12 +18,12 @@ ENVIRONMENT = Environment("test", "local", "127.0.0.1:2", {}, "abfs://lake", STO
 
 
 def test_the_queries_are_those_of_all_topics_and_pipelines() -> None:
-    assert {"archive__stock_ticks", "stock_high_low__speed"} <= set(stream_queries())
+    assert {"archive__stock_ticks", "stock_high_low__speed", "stock_high_low__alerts"} <= set(stream_queries())
 
 
 def test_each_version_of_a_speed_layer_is_a_stream_and_no_batch_job_is() -> None:
-    names = ["archive__stock_ticks", "stock_high_low__speed.0123456789ab", "stock_high_low__batch.20261120T000000Z.x"]
-    assert [is_stream(name) for name in names] == [True, True, False]
+    names = ["archive__stock_ticks", "stock_high_low__speed.0123456789ab", "stock_high_low__alerts"]
+    assert [is_stream(name) for name in [*names, "stock_high_low__batch.20261120T000000Z.x"]] == [*[True] * 3, False]
 
 
 def test_streams_and_batch_jobs_are_cancelled_when_the_lake_is_down(tmp_path: Path) -> None:

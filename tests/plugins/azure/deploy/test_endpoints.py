@@ -11,7 +11,6 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.errors import MillraceError
-from jobs.topics import TOPICS
 from millrace.azure.ambari import Ambari
 from millrace.azure.endpoints import bootstrap_of, differing, kafka_protocol, told_by, written
 from millrace.azure.environments import Environments
@@ -94,11 +93,13 @@ def test_the_deployment_makes_event_hubs_topics_as_they_are_declared(azure: Azur
     outputs = finished(EVENT_HUBS, eventHubsTopics=asked["eventHubsTopics"])
     hook = ResourceManagerHook()
     done = check_event_hubs(outputs, hook.subscription_id, Environments(hook))
-    assert done == {name: f"made by the deployment, {one.partitions} partitions" for name, one in TOPICS.items()}
+    made = "made by the deployment, 3 partitions"
+    assert done == {"stock_alerts": made, "stock_ticks": made}
 
 
 def test_an_event_hub_with_another_number_of_partitions_is_told(azure: Azure) -> None:
-    outputs = finished(EVENT_HUBS, eventHubsTopics=[{"name": "stock_ticks", "partitions": 5}])
+    hubs = [{"name": "stock_alerts", "partitions": 3}, {"name": "stock_ticks", "partitions": 5}]
+    outputs = finished(EVENT_HUBS, eventHubsTopics=hubs)
     hook = ResourceManagerHook()
     with pytest.raises(MillraceError, match="has it with 5 partitions, 3 are declared"):
         check_event_hubs(outputs, hook.subscription_id, Environments(hook))
