@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from databricks.sdk.service.compute import (
     ClusterLogConf,
     ClusterSpec,
@@ -14,7 +16,7 @@ from jobs.errors import MillraceError
 from millrace.credentials import Login
 from millrace.environment import Environment
 from millrace.kafka_settings import java_options, with_login
-from millrace.platforms.databricks_settings import DatabricksSettings
+from millrace.platforms.databricks_settings import REAL_TIME, DatabricksSettings
 from millrace.platforms.protocol import SparkJob
 
 __all__ = ["cluster_for"]
@@ -30,14 +32,17 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
     """`policy` is the policy's id. Secrets are named, never told: Databricks puts them in when the cluster starts.
 
     Dedicated to one user (`SINGLE_USER`), for drivers use the JVM's classes, which shared compute refuses; without
-    Photon and without autoscaling, which neither real-time mode nor an even latency goes with.
+    Photon and without autoscaling, which neither real-time mode nor an even latency goes with. Raises MillraceError
+    where a job in real-time mode has fewer cores than tasks that run at once.
     """
+    _check_slots(job, settings)
     alone = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
     conf = {
         **(alone if settings.workers == 0 else {}),
         "spark.millrace.stateStore": _STATE_STORE,
         **_hadoop(environment, settings),
         **settings.spark,
+        **({REAL_TIME: "true"} if job.task_slots else {}),
         **job.conf,
     }
     return ClusterSpec(
@@ -53,6 +58,19 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
         custom_tags=_tags(environment, settings),
         cluster_log_conf=_log_delivery(settings),
     )
+
+
+def _check_slots(job: SparkJob, settings: DatabricksSettings) -> None:
+    """Azure's names of sizes tell their cores. Those of a pool, and of a name that tells none, are not known here."""
+    size = re.match(r"Standard_[A-Z]+(\d+)", settings.node_type)
+    if settings.pool or size is None:
+        return
+    machines = max(1, settings.workers)  # a driver alone runs the tasks itself
+    if (cores := machines * int(size.group(1))) < job.task_slots:
+        raise MillraceError(
+            f"job {job.name!r}: real-time mode reads {job.task_slots} partitions at once, each by a core of its own,"
+            f" and {machines} x {settings.node_type} have {cores}; raise databricks.workers, or take a larger node_type"
+        )
 
 
 def _tags(environment: Environment, settings: DatabricksSettings) -> dict[str, str]:

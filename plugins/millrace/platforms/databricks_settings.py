@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from millrace.environment_file import Table
 
-__all__ = ["RUNTIME", "DatabricksSettings"]
+__all__ = ["REAL_TIME", "RUNTIME", "DatabricksSettings"]
 
 RUNTIME = "17.3.x-scala2.13"
 """The long-term support runtime with Spark 4.0.0: https://learn.microsoft.com/azure/databricks/release-notes/runtime/17.3lts"""
@@ -18,8 +18,9 @@ _LOGINS = ("databricks", "entra")
 _DEFAULTS = {"policy": "millrace", "runtime": RUNTIME, "node_type": "Standard_D4ds_v5", "secret_scope": "millrace"}
 _KNOWN = ("host", "code", "login", "workers", *_TEXTS, *_DEFAULTS, "secrets", "spark")
 _VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
-# https://learn.microsoft.com/azure/databricks/structured-streaming/real-time/reference: supported sinks and operators
-_REAL_TIME = "spark.databricks.streaming.realTimeMode.enabled"
+REAL_TIME = "spark.databricks.streaming.realTimeMode.enabled"
+"""Its sinks and operators: https://learn.microsoft.com/azure/databricks/structured-streaming/real-time/reference"""
+
 _SECRET = re.compile(r"secret|password|token|jaas|access[._-]?key|account[._-]?key|keystore[.]key", re.IGNORECASE)
 _REFERENCE = re.compile(r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}")
 
@@ -101,12 +102,12 @@ def _check_volume(table: Table, name: str, path: str | None) -> None:
 
 def _spark(table: Table) -> dict[str, str]:
     found = table.texts()
-    if found.get(_REAL_TIME, "false").lower() != "false":
+    if REAL_TIME in found:
         raise table.error(
-            _REAL_TIME,
-            found[_REAL_TIME],
-            "real-time mode writes to Kafka, in update mode, and neither to Delta nor by foreachBatch, as all streams"
-            " here do: take the line out, for it would change nothing (docs/databricks.md)",
+            REAL_TIME,
+            found[REAL_TIME],
+            "the jobs of alerts have it by themselves; archives, speed layers and batch runs write Delta, which"
+            " real-time mode does not: take the line out (docs/databricks.md)",
         )
     for name, value in found.items():
         if _SECRET.search(name) and not _REFERENCE.fullmatch(value):

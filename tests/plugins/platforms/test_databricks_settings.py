@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import pytest
 
 import jobs
 from jobs.errors import MillraceError
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.topics import stock_ticks
+from millrace.builders.stream_jobs import alerts_job, archive_job, speed_job
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.lake.code import package_zip
@@ -22,8 +27,9 @@ from millrace.platforms.databricks_client import connect_workspace
 from millrace.platforms.databricks_cluster import cluster_for
 from millrace.platforms.databricks_policy import definition, policy_id, prepare_policy
 from millrace.platforms.databricks_preparation import KeyVault, prepare
-from millrace.platforms.databricks_settings import DatabricksSettings
+from millrace.platforms.databricks_settings import REAL_TIME, DatabricksSettings
 from millrace.platforms.databricks_wheel import WHEEL, wheel_of
+from millrace.platforms.graceful import is_endless
 from millrace.platforms.protocol import SparkJob
 from tests.plugins.platforms.databricks.drivers import TOKEN
 from tests.plugins.platforms.databricks.server import Server
@@ -63,9 +69,9 @@ def settings_of(environment: Environment) -> DatabricksSettings:
     return DatabricksSettings.of(environment.platform_table)
 
 
-def cluster(folder: Path, text: str = PLAIN) -> dict[str, Any]:
+def cluster(folder: Path, text: str = PLAIN, job: SparkJob = JOB) -> dict[str, Any]:
     environment = load(folder, text)
-    spec = cluster_for(JOB, environment, settings_of(environment), "POLICY")
+    spec = cluster_for(job, environment, settings_of(environment), "POLICY")
     check(spec.as_dict(), type(spec), "new_cluster")
     return dict(spec.as_dict())
 
@@ -91,6 +97,42 @@ def test_a_cluster_has_the_pinned_runtime_its_policy_and_nothing_that_grows(tmp_
             "spark.sql.shuffle.partitions": "8",
         },
     }
+
+
+def test_the_job_of_alerts_is_in_real_time_mode_and_no_other_is(tmp_path: Path) -> None:
+    environment, every = load(tmp_path), timedelta(seconds=10)
+    alerts = alerts_job(stock_high_low, every, environment, "run.1")
+    others = [archive_job(stock_ticks, every, environment, "run.1"), speed_job("x", "v", every, environment, "run.1")]
+    found = [cluster(tmp_path, job=job)["spark_conf"].get(REAL_TIME) for job in (alerts, *others)]
+    assert found == ["true", None, None]
+    spec = cluster(tmp_path, job=alerts)
+    assert (spec["runtime_engine"], spec["num_workers"], "autoscale" in spec) == ("STANDARD", 1, False)
+    assert is_endless(alerts.arguments)
+
+
+@pytest.mark.parametrize(
+    ("lines", "partitions", "is_enough"),
+    [
+        ("", 4, True),
+        ("", 5, False),
+        ("workers = 2\n", 8, True),
+        ("workers = 2\n", 9, False),
+        ("workers = 0\n", 5, False),
+        ('node_type = "Standard_E16ds_v5"\n', 16, True),
+        ('node_type = "Standard_E16ds_v5"\n', 17, False),
+        ('pool = "1121-0-pool"\n', 99, True),
+    ],
+)
+def test_real_time_mode_needs_a_core_for_each_partition(
+    tmp_path: Path, lines: str, partitions: int, is_enough: bool
+) -> None:
+    wide = replace(stock_high_low, topic=replace(stock_ticks, partitions=partitions))
+    job = alerts_job(wide, timedelta(seconds=10), load(tmp_path, PLAIN + lines), "run.1")
+    if is_enough:
+        cluster(tmp_path, PLAIN + lines, job)
+    else:
+        with pytest.raises(MillraceError, match=rf"reads {partitions} partitions at once.*raise databricks\.workers"):
+            cluster(tmp_path, PLAIN + lines, job)
 
 
 def test_a_driver_alone_is_a_single_node(tmp_path: Path) -> None:
@@ -144,7 +186,7 @@ def test_a_secret_without_a_name_in_the_scope_is_an_error_with_the_line_to_write
         ('login = "aad"', "databricks.login is 'aad'; use one of: databricks, entra"),
         (
             '[databricks.spark]\n"spark.databricks.streaming.realTimeMode.enabled" = "true"',
-            "realTimeMode.enabled is 'true'; real-time mode writes to Kafka, in update mode, and neither to Delta",
+            "realTimeMode.enabled is 'true'; the jobs of alerts have it by themselves; archives, speed layers and",
         ),
         ('[databricks.spark]\n"fs.azure.account.key.x" = "abc"', "secrets do not stand in a file"),
         ('[databricks.spark]\n"spark.hadoop.x.oauth2.client.secret" = "abc"', "secrets do not stand in a file"),
