@@ -19,26 +19,20 @@ from jobs.lake_files import LakeFiles
 from jobs.layers import events_of
 from jobs.manifest import archive_facts, fit_checkpoint
 from jobs.pipeline import Pipeline
-from jobs.plan import plan_nodes
+from jobs.pipelines import declared_alerts
+from jobs.plan import calls_python, plan_nodes
 from jobs.topic import METADATA_COLUMNS, Topic
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
     from pyspark.sql.streaming.readwriter import DataStreamWriter
 
-__all__ = ["alert_records", "declared_alerts", "start_alerts"]
+__all__ = ["alert_records", "start_alerts"]
 
-# What looks at one row at a time, as Spark names it in an analyzed plan, and what the rows come from.
-_ROW_BY_ROW = frozenset({"Project", "Filter", "Generate", "SubqueryAlias", "StreamingRelationV2"})
+# What looks at one row at a time, as Spark names it in an analyzed plan.
+_ROW_BY_ROW = frozenset({"Project", "Filter", "Generate", "Expand", "SubqueryAlias"})
 # To the microsecond, as events are: Spark's default cuts to milliseconds.
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "ignoreNullFields": "false"}
-
-
-def declared_alerts(pipeline: Pipeline) -> Alerts:
-    """The pipeline's alerts. Raises UsageError where it declares none."""
-    if pipeline.alerts is None:
-        raise UsageError(f"pipeline {pipeline.name!r} declares no alerts; add `alerts=Alerts(…)` to its declaration")
-    return pipeline.alerts
 
 
 def start_alerts(
@@ -87,14 +81,20 @@ def _check_columns(rows: DataFrame, pipeline: Pipeline, alerts: Alerts) -> None:
 
 def _check_row_by_row(rows: DataFrame, pipeline: Pipeline, alerts: Alerts) -> None:
     """On every engine: a pipeline that moves to one with real-time mode keeps its alerts."""
-    for node in plan_nodes(rows):
-        name = str(node.nodeName())
-        if name not in _ROW_BY_ROW:
-            raise UsageError(
-                f"alerts of pipeline {pipeline.name!r}: {alerts.transform} has the operator {name}, which real-time"
-                " mode does not take: an alert is made of one event; filter, compute and explode, and leave"
-                " aggregations, joins and order to the pipeline's own transformation"
-            )
+    nodes = (node for node in plan_nodes(rows) if node.children().size())  # others are where rows come from
+    found = [f"the operator {name}" for name in map(_name, nodes) if name not in _ROW_BY_ROW]
+    if calls_python(rows):
+        found.append("a function of Python")
+    if found:
+        raise UsageError(
+            f"alerts of pipeline {pipeline.name!r}: {alerts.transform} has {found[0]}, which real-time mode does not"
+            " take: an alert is made of one event by Spark's own functions; filter, compute and explode, and leave"
+            " the rest to the pipeline's own transformation"
+        )
+
+
+def _name(node: Any) -> str:
+    return str(node.nodeName())
 
 
 def _key(alerts: Alerts) -> Column:

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional
 
 from pyspark.sql import SparkSession
 
-from jobs.alerts import declared_alerts, start_alerts
+from jobs.alerts import start_alerts
 from jobs.archive import start_archive
 from jobs.broker_check import BROKER_CHECK, check_brokers
 from jobs.declaration import declaration_text
@@ -34,7 +34,7 @@ from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import LostOffsetsError
 from jobs.offsets_guard import OffsetsGuard
 from jobs.pipeline import Pipeline
-from jobs.pipelines import find_pipeline
+from jobs.pipelines import declared_alerts, find_pipeline
 from jobs.redecode import redecode
 from jobs.reprocess import reprocess
 from jobs.session import start_session, stop_session

@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 from pyspark.sql import DataFrame
 
-__all__ = ["plan_nodes"]
+__all__ = ["calls_python", "plan_nodes"]
 
 
 def plan_nodes(rows: DataFrame) -> Iterator[Any]:
@@ -17,3 +17,10 @@ def plan_nodes(rows: DataFrame) -> Iterator[Any]:
         yield node
         children = node.children()
         waiting += [children.apply(number) for number in reversed(range(children.size()))]
+
+
+def calls_python(rows: DataFrame) -> bool:
+    """Whether a function of Python computes any of it."""
+    jvm: Any = rows.sparkSession.sparkContext._jvm
+    pattern = jvm.org.apache.spark.sql.catalyst.trees.TreePattern.PYTHON_UDF()
+    return bool(rows._jdf.queryExecution().analyzed().containsPattern(pattern))

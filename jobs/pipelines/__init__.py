@@ -6,10 +6,11 @@ import importlib
 import pkgutil
 from typing import List
 
+from jobs.alerts_topic import Alerts
 from jobs.errors import UsageError
 from jobs.pipeline import Pipeline
 
-__all__ = ["find_pipeline", "pipeline_names", "pipelines_with_alerts"]
+__all__ = ["declared_alerts", "find_pipeline", "pipeline_names", "pipelines_with_alerts"]
 
 
 def pipeline_names() -> List[str]:
@@ -29,6 +30,13 @@ def find_pipeline(name: str) -> Pipeline:
     if not isinstance(pipeline, Pipeline):
         raise UsageError(f"jobs/pipelines/{name}/pipeline.py declares no {name!r}; write `{name} = Pipeline(...)`")
     return pipeline
+
+
+def declared_alerts(pipeline: Pipeline) -> Alerts:
+    """The pipeline's alerts. Raises UsageError where it declares none."""
+    if pipeline.alerts is None:
+        raise UsageError(f"pipeline {pipeline.name!r} declares no alerts; add `alerts=Alerts(…)` to its declaration")
+    return pipeline.alerts
 
 
 def pipelines_with_alerts() -> List[Pipeline]:

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.alerts_topic import Alerts
 from jobs.errors import DeclarationError, UsageError
-from jobs.pipelines import find_pipeline, pipeline_names
+from jobs.pipelines import declared_alerts, find_pipeline, pipeline_names
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topic import Field
 from jobs.topics import find_topic, stock_ticks
@@ -126,6 +126,11 @@ def test_alerts_refuse(field, value, complaint):
 def test_alerts_do_not_go_to_the_topic_that_they_are_made_of():
     with pytest.raises(DeclarationError, match="alerts 'stock_ticks' is the topic that the pipeline reads"):
         dataclasses.replace(stock_high_low, alerts=dataclasses.replace(stock_high_low.alerts, topic="stock_ticks"))
+
+
+def test_a_pipeline_without_alerts_has_none_to_send():
+    with pytest.raises(UsageError, match="pipeline 'stock_high_low' declares no alerts; add `alerts="):
+        declared_alerts(dataclasses.replace(stock_high_low, alerts=None))
 
 
 def test_a_topic_may_allow_no_lateness():

@@ -13,9 +13,9 @@ from functools import partial
 
 from airflow.sdk import DAG, get_current_context, task
 
-from jobs.errors import UsageError
 from jobs.lake import alerts_query, archive_query, speed_query, upgrade_query
 from jobs.pipeline import Pipeline
+from jobs.pipelines import declared_alerts
 from jobs.topic import Topic
 from millrace.builders.stream_jobs import alerts_job, archive_job, served_speed_job
 from millrace.environment import Environment
@@ -110,10 +110,8 @@ def alerts_layer(
     a driver is killed, and takes longer to stop. `environment` is one of `infra/environments`. Raises UsageError where
     the pipeline declares no alerts.
     """
-    if pipeline.alerts is None:
-        raise UsageError(f"pipeline {pipeline.name!r} declares no alerts; add `alerts=Alerts(…)` to its declaration")
-    query, topic = alerts_query(pipeline.name), pipeline.topic.name
-    what = f"Sends the alerts of `{pipeline.name}` from the Kafka topic `{topic}` to `{pipeline.alerts.topic}`."
+    query, source, target = alerts_query(pipeline.name), pipeline.topic.name, declared_alerts(pipeline).topic
+    what = f"Sends the alerts of `{pipeline.name}` from the Kafka topic `{source}` to `{target}`."
     doc = what + _ALERTS.format(epoch=f"{epoch.total_seconds():g}")
     make_job = partial(alerts_job, pipeline, epoch)
     return _stream(query, doc, [pipeline.name, "alerts"], make_job, policy, environment)

@@ -1,4 +1,4 @@
-"""`millrace archive` and `millrace speed`: the streams, without Airflow."""
+"""`millrace archive`, `millrace speed` and `millrace alerts`: the streams, without Airflow."""
 
 from __future__ import annotations
 
@@ -32,15 +32,21 @@ millrace speed stock_high_low --trigger 5 --detach — a micro-batch every 5 sec
 millrace speed stock_high_low --stop — stop it, whoever started it\n
 millrace speed stock_high_low --version here --detach — changed code beside the served version: a candidate
 """
+ALERTS_EXAMPLES = """Examples:\n
+millrace alerts stock_high_low — send alerts until Ctrl-C, which stops it after its epoch\n
+millrace alerts stock_high_low --detach — in the background; see `millrace status`\n
+millrace alerts stock_high_low --stop — stop it, whoever started it
+"""
 
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")]
 Stop = Annotated[bool, typer.Option("--stop", help="Stop the running one after its micro-batch.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add both commands to `app`."""
+    """Add the commands to `app`."""
     app.command(epilog=ARCHIVE_EXAMPLES)(archive)
     app.command(epilog=SPEED_EXAMPLES)(speed)
+    app.command(epilog=ALERTS_EXAMPLES)(alerts)
 
 
 def archive(
@@ -82,6 +88,22 @@ def speed(
     else:
         make_job = partial(speed_job, found.name, chosen, every)
     _run(speed_stream(found.name, chosen), make_job, detach, stop)
+
+
+def alerts(
+    pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines that declares alerts.")],
+    epoch: Annotated[float, typer.Option(min=5, help="Seconds after which real-time mode notes its offsets.")] = 10.0,
+    detach: Detach = False,
+    stop: Stop = False,
+) -> None:
+    """Send a pipeline's alerts to their topic, as their events come."""
+    from jobs.lake import alerts_query
+    from jobs.pipelines import declared_alerts, find_pipeline
+    from millrace.builders.stream_jobs import alerts_job
+
+    found = find_pipeline(pipeline)
+    declared_alerts(found)
+    _run(alerts_query(found.name), partial(alerts_job, found, timedelta(seconds=epoch)), detach, stop)
 
 
 def _run(query: str, make_job: Callable[[Environment, str], SparkJob], detach: bool, stop: bool) -> None:

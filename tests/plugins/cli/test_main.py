@@ -21,6 +21,7 @@ COMMANDS = (
     *DATA,
     "archive",
     "speed",
+    "alerts",
     "reprocess",
     "repair",
     "versions",
@@ -74,6 +75,7 @@ def test_every_command_shows_examples_in_its_help(command: str, millrace: Millra
     [
         ("archive", "stock_ticks"),
         ("speed", "stock_high_low", "--stop"),
+        ("alerts", "stock_high_low", "--stop"),
         ("reprocess", "stock_high_low", "2026-11-20"),
         ("view", "stock_high_low"),
         ("versions", "stock_high_low"),
@@ -97,6 +99,8 @@ def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[
     [
         (("archive", "nonsense"), "topic 'nonsense' is not declared"),
         (("speed", "nonsense"), "pipeline 'nonsense' has no folder"),
+        (("alerts", "nonsense"), "pipeline 'nonsense' has no folder"),
+        (("alerts", "stock_high_low", "--epoch", "1"), "Invalid value"),
         (("view", "nonsense"), "pipeline 'nonsense' has no folder"),
         (("view", "stock_high_low", "--start", "noon"), "--start 'noon' is not a time"),
         (("view", "stock_high_low", "--json", "--csv"), "--json and --csv are both given"),
