@@ -39,14 +39,16 @@ def read_topic(bootstrap: str, topic: str, options: Mapping[str, str] | None = N
             ends[partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)[1]
         consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
         records: list[KafkaRecord] = []
-        while len(records) < sum(ends.values()):
-            for message in consumer.consume(10_000, timeout=30):
+        while missing := sum(ends.values()) - len(records):
+            for message in consumer.consume(min(10_000, missing), timeout=30):
                 assert message.error() is None, message.error()
+                if message.offset() >= ends[message.partition()]:
+                    continue
                 moment = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
                 records.append(
                     KafkaRecord(message.partition(), message.offset(), moment, message.key(), message.value())
                 )
-        return [record for record in records if record.offset < ends[record.partition]]
+        return records
     finally:
         consumer.close()
 
