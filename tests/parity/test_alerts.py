@@ -57,11 +57,11 @@ def test_source_and_sink_log_in_and_no_secret_is_in_plan_or_checkpoint(
     for name, value in settings.items():
         hadoop.set(name, value)
     bootstrap, query = secure["bootstrap.servers"], None
-    producer = Producer(secure)
+    producer, admin = Producer(secure), AdminClient(secure)
     tick = {"symbol": "A", "event_time": datetime.now(UTC).isoformat(), "price": 2.5, "volume": 1000}
     try:
         topics = [NewTopic(name, 1, 1) for name in ("stock_ticks", "stock_alerts")]
-        for made in AdminClient(secure).create_topics(topics).values():
+        for made in admin.create_topics(topics).values():
             made.result(30)
         producer.produce("stock_ticks", b"no alert, for it is there when the query starts")
         assert producer.flush(30) == 0
