@@ -30,7 +30,7 @@ from millrace.stack.jars import fetch_jars
 from millrace.stack.lifecycle import down, up
 from millrace.stack.topics import ensure_topic
 
-RATE_PER_S, WARM_UP_S, MEASURED_S = 50, 30, 60
+RATE_PER_S, WARM_UP_S, MEASURED_S = 50, 20, 40
 TRIGGERS = {"real-time, epochs of 10 s": {"realTime": "10 seconds"}, "micro-batches": {"processingTime": "0 seconds"}}
 TOPIC, ALERTS = stock_high_low.topic, stock_high_low.alerts
 
