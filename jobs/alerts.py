@@ -34,6 +34,9 @@ _ROW_BY_ROW = frozenset({"Project", "Filter", "Generate", "Expand", "SubqueryAli
 # To the microsecond, as events are: Spark's default cuts to milliseconds.
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "ignoreNullFields": "false"}
 
+# In real-time mode a consumer asks all the time: a short wait would not be sooner, only more requests.
+_PATIENT = {"kafka.fetch.max.wait.ms": "500"}
+
 
 def start_alerts(
     spark: SparkSession, pipeline: Pipeline, lake: Lake, bootstrap: str, epoch: timedelta
@@ -46,7 +49,7 @@ def start_alerts(
     checkpoint does not fit (see `jobs.manifest`).
     """
     topic, query = pipeline.topic, alerts_query(pipeline.name)
-    records = decode(read_stream(spark, topic, bootstrap, {"startingOffsets": "latest"}), topic)
+    records = decode(read_stream(spark, topic, bootstrap, {"startingOffsets": "latest", **_PATIENT}), topic)
     alerts = alert_records(records, pipeline)
     checkpoint = lake.checkpoint(query, topic.name)
     fit_checkpoint(LakeFiles(spark), checkpoint, archive_facts(topic))
