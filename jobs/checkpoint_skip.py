@@ -19,7 +19,7 @@ def note_done(files: LakeFiles, uri: str, written: int) -> bool:
     """
     checkpoint = Checkpoint(files, uri)
     batch, done = checkpoint.newest_planned(), checkpoint.committed()
-    if batch != written or batch in done:
+    if batch < 0 or batch != written or batch in done:
         return False
     planned = checkpoint.planned(batch)
     watermark = planned.watermark if planned else None

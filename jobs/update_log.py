@@ -29,14 +29,18 @@ class UpdateLog:
         rows = rows.withColumn("_version", F.lit(self._version))
         # Each that read records is followed by one that read none, which moves the watermark, once there is nothing to
         # read: most have no row, and a commit of nothing would be half of all commits of a stream that often waits.
-        if self._read_records(batch_id) and not self._may_be_replayed:
+        reads = self._read_records(batch_id)
+        if reads and not self._may_be_replayed:
             self._write(rows, batch_id)
             return
         # A skipped write evaluates nothing, so no state would be committed, and Spark 4 fails such a micro-batch each
         # time. Only the first one after a start can be a replay.
         rows.persist()
         try:
-            if rows.count():
+            found = rows.count()
+            if (
+                reads or found
+            ):  # what has read records is in the log even without a row: nobody asks Kafka for them again
                 self._write(rows, batch_id)
         finally:
             rows.unpersist()

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.accepted_losses import AcceptedLoss, LostRange, accepted_losses, ranges_of_stream
 from jobs.checkpoint import Checkpoint
+from jobs.checkpoint_skip import note_done
 from jobs.delta_log import last_transaction
 from jobs.errors import MillraceError
 from jobs.journal import speed_reads
@@ -141,3 +142,24 @@ def test_a_version_that_was_fed_from_the_archive_has_counted_nothing_of_what_the
     assert not reads.any_from_kafka(0, 20, 30)
     assert reads.any_from_kafka(0, 39, 41)
     assert not reads.any_from_kafka(1, 39, 41)
+
+
+@pytest.mark.parametrize(("planned", "committed", "written", "noted"), [
+    ([], [], -1, []),
+    ([0], [], -1, []),
+    ([0], [], 0, ["0"]),
+    ([0, 1], [0], 1, ["1"]),
+    ([0, 1], [0, 1], 1, []),
+])  # fmt: skip
+def test_only_a_planned_micro_batch_that_the_sink_holds_is_noted_as_done(planned, committed, written, noted):
+    class Writable(Files):
+        def create(self, uri, text):
+            self.texts[uri] = text
+            return True
+
+    entry = 'v1\n{"batchWatermarkMs":0,"batchTimestampMs":1}\n{"t":{"0":5}}'
+    texts = {f"c/offsets/{batch}": entry for batch in planned}
+    texts.update({f"c/commits/{batch}": "" for batch in committed})
+    files = Writable(texts)
+    assert note_done(files, "c", written) is bool(noted)
+    assert sorted(files.names("c/commits")) == sorted([*map(str, committed), *noted])
