@@ -47,7 +47,8 @@ def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
 
 
 def test_the_status_tells_of_both_streams_and_where_their_logs_are(streams: Streams, rig: Home) -> None:
-    rows = {row["query"]: row for row in stream_status(streams.environment, rig, answers=True)}
+    told = {row["query"]: row for row in stream_status(streams.environment, rig, answers=True)}
+    rows = {query: row for query, row in told.items() if row["state"] != "stopped"}
     assert set(rows) == {streams.live(query).name for query in (ARCHIVE, SPEED)}
     for row in rows.values():
         assert (row["state"], row["last_error"]) == ("running", None)
