@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,25 +87,25 @@ class LayerRuns:
         return start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN, **options)
 
     def produce(self, arrivals: Iterable[Arrival]) -> list[Sent]:
-        """Sends records to their partitions, in this order; what Kafka acknowledged."""
-        acknowledged: list[Sent] = []
+        """Sends records to their partitions, in this order; what Kafka acknowledged, in the same."""
+        acknowledged: dict[int, Sent] = {}
 
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
+        def on_delivery(number: int, error: KafkaError | None, message: Message) -> None:
             assert error is None, error
             at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-            acknowledged.append(Sent(message.value(), at, message.partition(), message.offset()))
+            acknowledged[number] = Sent(message.value(), at, message.partition(), message.offset())
 
-        for arrival in arrivals:
+        for number, arrival in enumerate(arrivals):
             timestamp = int(arrival.timestamp.timestamp() * 1000)
             self._producer.produce(
                 self.pipeline.topic.name,
                 arrival.value,
                 partition=arrival.partition,
                 timestamp=timestamp,
-                on_delivery=on_delivery,
+                on_delivery=partial(on_delivery, number),
             )
         assert self._producer.flush(30) == 0
-        return acknowledged
+        return [acknowledged[number] for number in sorted(acknowledged)]  # each partition is acknowledged by itself
 
     def archive(self) -> int:
         """Archives all that Kafka holds; the raw archive's version."""
