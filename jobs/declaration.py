@@ -33,9 +33,9 @@ def declaration_text(pipeline: Pipeline) -> str:
 
 
 def read_declaration(files: SmallFiles, lake: Lake, pipeline: Pipeline, version: str) -> Pipeline:
-    """The pipeline as its version was declared, less alerts; as `pipeline`, where the lake does not know that version.
+    """The pipeline as its version was declared; as `pipeline`, where the lake does not know that version.
 
-    What decides no answer is that of `pipeline`: tolerances, and of the same topic its partitions and lateness.
+    What decides no answer is that of `pipeline`: tolerances, alerts, and of the same topic its partitions and lateness.
     """
     text = files.read(lake.declaration(version))
     if text is None:
@@ -45,7 +45,12 @@ def read_declaration(files: SmallFiles, lake: Lake, pipeline: Pipeline, version:
         here = pipeline.topic
         topic = replace(noted.topic, partitions=here.partitions, allowed_lateness=here.allowed_lateness)
         noted = replace(noted, topic=topic)
-    return replace(noted, float_tolerance=pipeline.float_tolerance, max_unexplained=pipeline.max_unexplained)
+    return replace(
+        noted,
+        float_tolerance=pipeline.float_tolerance,
+        max_unexplained=pipeline.max_unexplained,
+        alerts=pipeline.alerts,
+    )
 
 
 def _window(window: Union[timedelta, Sliding, Sessions]) -> Any:
