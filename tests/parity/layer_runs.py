@@ -50,7 +50,7 @@ class LayerRuns:
         self._environment = environment
         self._kafka = environment.kafka_bootstrap
         # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
-        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000}
+        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000, "log_level": 0}
         self._producer = Producer(settings)
 
     def use(self, pipeline: Pipeline) -> None:
