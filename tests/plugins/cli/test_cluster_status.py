@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lake import archive_query, speed_stream
+from jobs.lake import alerts_query, archive_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from jobs.version import fingerprint
@@ -74,6 +74,8 @@ def test_the_status_of_a_cluster_tells_what_runs_what_failed_and_where_the_logs_
     ended = timedelta(seconds=20), timedelta(seconds=0.05)
     assert until(lambda: platform.state(speed.id).state is JobState.FAILED, *ended)
     rows = {row["query"]: row for row in stream_status(place, Home(tmp_path / "home"), answers=True)}
+    alerts = rows.pop(alerts_query(stock_high_low.name))
+    assert (alerts["state"], alerts["last_error"]) == ("stopped", None)
     assert list(rows) == [ARCHIVE, SPEED]
     assert (rows[ARCHIVE]["state"], rows[ARCHIVE]["job"], rows[ARCHIVE]["last_error"]) == ("running", archive.id, None)
     assert (rows[SPEED]["state"], rows[SPEED]["job"]) == ("failed", None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lake import speed_stream
+from jobs.lake import alerts_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
 from millrace.cli.stack import micro_batch
@@ -53,13 +53,15 @@ def test_the_served_versions_stream_is_shown_and_every_other_that_runs_as_a_cand
     assert shown == [
         ("archive__stock_ticks", "stopped", False),
         (speed_stream(NAME, OLD), "running", False),
+        (alerts_query(NAME), "stopped", False),
         (speed_stream(NAME, NEW), "running", True),
     ]
 
 
 def test_what_runs_is_shown_also_when_the_lake_does_not_answer(lake_here: Environment, home: Home) -> None:
     shown = [row["query"] for row in stream_status(lake_here, home, answers=False)]
-    assert set(shown) == {"archive__stock_ticks", speed_stream(NAME, OLD), speed_stream(NAME, NEW)}
+    speed = {speed_stream(NAME, OLD), speed_stream(NAME, NEW)}
+    assert set(shown) == {"archive__stock_ticks", alerts_query(NAME), *speed}
 
 
 def test_that_the_code_here_is_not_served_is_said_with_what_to_do(lake_here: Environment) -> None:
