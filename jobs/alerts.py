@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Dict
@@ -65,8 +64,7 @@ def alert_records(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
     transformation's columns and of `_topic`, `_partition` and `_offset`, where the event lies in Kafka.
     """
     alerts = declared_alerts(pipeline)
-    module = importlib.import_module(alerts.transform_module)
-    rows: DataFrame = getattr(module, alerts.transform_function)(events_of(decoded))
+    rows: DataFrame = alerts.load_transform()(events_of(decoded))
     _check_columns(rows, pipeline, alerts)
     _check_row_by_row(rows, pipeline, alerts)
     return rows.select(_key(alerts).alias("key"), _value(rows, pipeline.topic).alias("value"))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Optional, Tuple
 
 from jobs.errors import DeclarationError
 from jobs.topic import KAFKA_NAME, METADATA_COLUMNS
+from jobs.transform import Transforming
 
-__all__ = ["TRANSFORM", "Alerts"]
-
-TRANSFORM = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+__all__ = ["Alerts"]
 
 
 @dataclass(frozen=True)
-class Alerts:
+class Alerts(Transforming):
     """Which events of a pipeline's topic become alerts, and the Kafka topic that they go to.
 
     `transform`: `package.module:function`, a pure `DataFrame -> DataFrame` that looks at one event at a time: it
@@ -36,18 +34,10 @@ class Alerts:
     partitions: int = 3
     retention: Optional[timedelta] = timedelta(days=7)
 
-    @property
-    def transform_module(self) -> str:
-        return self.transform.partition(":")[0]
-
-    @property
-    def transform_function(self) -> str:
-        return self.transform.partition(":")[2]
-
     def __post_init__(self) -> None:
         if not KAFKA_NAME.fullmatch(self.topic):
             self._refuse("topic", self.topic, "is not a Kafka topic name", "use letters, digits, . _ -")
-        if not TRANSFORM.fullmatch(self.transform):
+        if not self.names_a_function:
             self._refuse("transform", self.transform, "is not package.module:function", "write it so")
         self._check_key()
         if self.partitions < 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -29,8 +27,7 @@ def transform_events(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
     """
     delay = f"{int(pipeline.watermark.total_seconds() * 1000)} milliseconds"
     events = events_of(decoded).withWatermark(pipeline.topic.event_time, delay)
-    module = importlib.import_module(pipeline.transform_module)
-    rows: DataFrame = getattr(module, pipeline.transform_function)(events)
+    rows: DataFrame = pipeline.load_transform()(events)
     for column in (*pipeline.key, pipeline.row_time, *pipeline.windows.columns):
         if column not in rows.columns:
             raise UsageError(

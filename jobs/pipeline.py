@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Optional, Tuple, Union
 
-from jobs.alerts_topic import TRANSFORM, Alerts
+from jobs.alerts_topic import Alerts
 from jobs.errors import DeclarationError
 from jobs.interval import Interval
 from jobs.topic import Topic
+from jobs.transform import Transforming
 from jobs.windows import Sessions, Sliding, Windows
 
 __all__ = ["Pipeline"]
@@ -21,7 +22,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class Pipeline(Transforming):
     """One transformation and how it is cut in time.
 
     `transform`: `package.module:function`, a pure `DataFrame -> DataFrame`. Its input has the topic's fields and
@@ -50,14 +51,6 @@ class Pipeline:
     alerts: Optional[Alerts] = None
 
     @property
-    def transform_module(self) -> str:
-        return self.transform.partition(":")[0]
-
-    @property
-    def transform_function(self) -> str:
-        return self.transform.partition(":")[2]
-
-    @property
     def windows(self) -> Windows:
         """How the transformation cuts time."""
         return Sliding(self.window, self.window) if isinstance(self.window, timedelta) else self.window
@@ -74,7 +67,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or "__" in self.name:
             self._refuse("name", self.name, "is not lower_snake_case with single underscores", "rename it")
-        if not TRANSFORM.fullmatch(self.transform):
+        if not self.names_a_function:
             self._refuse("transform", self.transform, "is not package.module:function", "write it so")
         if isinstance(self.key, str):
             self._refuse("key", self.key, "is one text, not a tuple of names", f"write ({self.key!r},)")

@@ -38,9 +38,8 @@ class UpdateLog:
         rows.persist()
         try:
             found = rows.count()
-            if (
-                reads or found
-            ):  # what has read records is in the log even without a row: nobody asks Kafka for them again
+            # What has read records is in the log even without a row: nobody asks Kafka for them again.
+            if reads or found:
                 self._write(rows, batch_id)
         finally:
             rows.unpersist()

@@ -19,7 +19,16 @@ __all__ = ["fingerprint"]
 # What a transformation may import without its answers depending on it: declarations, whose fields are covered one by
 # one, and what finds them.
 _NO_ANSWERS = frozenset(
-    {"jobs", "jobs.alerts_topic", "jobs.errors", "jobs.pipeline", "jobs.pipelines", "jobs.topic", "jobs.topics"}
+    {
+        "jobs",
+        "jobs.alerts_topic",
+        "jobs.errors",
+        "jobs.pipeline",
+        "jobs.pipelines",
+        "jobs.topic",
+        "jobs.topics",
+        "jobs.transform",
+    }
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from jobs.errors import MillraceError
-from jobs.pipelines import pipelines_with_alerts
+from jobs.pipelines import declared_alerts, pipelines_with_alerts
 from jobs.topics import TOPICS
 
 __all__ = ["KafkaTopic", "declared_topics"]
@@ -28,11 +28,11 @@ def declared_topics() -> list[KafkaTopic]:
     """
     found = {topic.name: KafkaTopic(topic.name, topic.partitions, topic.retention) for topic in TOPICS.values()}
     for pipeline in pipelines_with_alerts():
-        if alerts := pipeline.alerts:
-            topic = KafkaTopic(alerts.topic, alerts.partitions, alerts.retention)
-            if found.setdefault(topic.name, topic) != topic:
-                raise MillraceError(
-                    f"topic {topic.name!r}: pipeline {pipeline.name!r} declares {topic}, which is declared elsewhere as"
-                    f" {found[topic.name]}; give both the same partitions and retention"
-                )
+        alerts = declared_alerts(pipeline)
+        topic = KafkaTopic(alerts.topic, alerts.partitions, alerts.retention)
+        if found.setdefault(topic.name, topic) != topic:
+            raise MillraceError(
+                f"topic {topic.name!r}: pipeline {pipeline.name!r} declares {topic}, which is declared elsewhere as"
+                f" {found[topic.name]}; give both the same partitions and retention"
+            )
     return [found[name] for name in sorted(found)]
