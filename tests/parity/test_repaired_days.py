@@ -14,7 +14,7 @@ from jobs.lake import Lake
 from jobs.redecode import redecode
 from millrace.environment import Environment
 from millrace.lake.certificate import certify
-from millrace.lake.pending_late import overdue, pending_late
+from millrace.lake.pending_late import look_back, overdue, pending_late
 from millrace.lake.published import Publication, publications, publish
 from millrace.lake.served import served_intervals
 from millrace.lake.view import read_view
@@ -61,7 +61,7 @@ class Served(LayerRuns):
         return pending_late(self.here, self.pipeline, list(self.published().values()))
 
     def to_repair(self) -> dict[Interval, int]:
-        return overdue(self.here, self.pipeline, datetime.now(UTC), timedelta(days=7))[0]
+        return overdue(self.here, look_back(self.here, self.pipeline), datetime.now(UTC), timedelta(days=7))[0]
 
     def layers(self) -> list[tuple[str, str, int, bool]]:
         shown = served_intervals(self.here, self.pipeline, read_view(self.here, self.pipeline))

@@ -85,6 +85,7 @@ def reprocess_interval(
     from millrace.builders.reprocess_job import reprocess_job
     from millrace.cli.follow import owner_token, run_to_end
     from millrace.lake.declared import declared
+    from millrace.lake.late_records import record_publication
     from millrace.lake.published import publish
     from millrace.lake.serving import served_version
 
@@ -107,6 +108,8 @@ def reprocess_interval(
         certificate=certificate,
         result=result,
     )
+    if published:
+        record_publication(connection.environment, pipeline, interval, result["version"])
     return {**result, "published": published, "partial": certificate.partial}
 
 

@@ -1,19 +1,24 @@
-"""`millrace late`: what the speed layer dropped, per window."""
+"""`millrace late`: what the speed layer dropped, per window; and what was late whenever that was recorded."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.errors import MillraceError
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
 
+if TYPE_CHECKING:
+    from jobs.pipeline import Pipeline
+
 __all__ = ["register"]
 
 EXAMPLES = """Examples:\n
 millrace late stock_high_low 2026-11-20 — events of the day that the speed layer dropped as late, per window\n
 millrace late stock_high_low 2026-11-20 --json\n
+millrace late stock_high_low — late and pending late events of every published interval, as last recorded\n
 """
 
 
@@ -24,27 +29,64 @@ def register(app: typer.Typer) -> None:
 
 def late(
     pipeline: Annotated[str, typer.Argument(help="A pipeline of jobs/pipelines.")],
-    interval: Annotated[str, typer.Argument(help="The interval's start: 2026-11-20 or 20261120T000000Z.")],
+    interval: Annotated[
+        str | None, typer.Argument(help="The interval's start: 2026-11-20 or 20261120T000000Z. Without: the records.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Count the events of an interval that the served speed layer dropped as late, as far as they are archived."""
-    from jobs.interval import Interval
+    """Count the events of an interval that the served speed layer dropped as late, as far as they are archived.
+
+    Without an interval: the batch layer's progress records, which say what was late and pending late each time that an
+    interval was published and each night of the look-back. The table has the newest of each interval, --json all.
+    """
     from jobs.pipelines import find_pipeline
+
+    found = find_pipeline(pipeline)
+    if interval is None:
+        _show_records(found, as_json)
+    else:
+        _show_interval(found, interval, as_json)
+
+
+def _show_records(pipeline: Pipeline, as_json: bool) -> None:
+    from millrace.cli.shared import connected
+    from millrace.lake.late_records import late_records
+
+    records = list(late_records(connected().environment, pipeline))
+    if as_json:
+        print_json({"pipeline": pipeline.name, "records": records})
+        return
+    if not records:
+        typer.echo(f"{pipeline.name}: no record yet; the first is written when an interval is published")
+        return
+    table = plain_table()
+    table.add_column("interval")
+    table.add_column("late", justify="right")
+    table.add_column("pending late", justify="right")
+    table.add_column("recorded at (UTC)")
+    for interval, record in sorted({record["interval"]: record for record in records}.items()):
+        late = "" if record["late"] is None else f"{record['late']:,}"
+        at = datetime.fromisoformat(record["at"])
+        table.add_row(interval, late, f"{record['pending_late']:,}", f"{at:%Y-%m-%d %H:%M:%S}")
+    print_rich(table)
+
+
+def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:
+    from jobs.interval import Interval
     from millrace.cli.shared import connected
     from millrace.lake.declared import declared
     from millrace.lake.late import late_events
     from millrace.lake.serving import served_version
 
-    found = find_pipeline(pipeline)
-    each = Interval.parse(interval, found.interval)
+    each = Interval.parse(interval, pipeline.interval)
     environment = connected().environment
-    version = served_version(environment, found)
-    dropped = late_events(environment, declared(environment, found, version), each, version)
+    version = served_version(environment, pipeline)
+    dropped = late_events(environment, declared(environment, pipeline, version), each, version)
     if dropped is None:
         raise MillraceError(
-            f"pipeline {found.name!r}: version {version} of its speed layer has never run, so it dropped nothing; the"
-            f" result of another version's newest run says what that dropped: millrace explain {found.name} {each.id}"
-            " --version VERSION"
+            f"pipeline {pipeline.name!r}: version {version} of its speed layer has never run, so it dropped nothing;"
+            f" the result of another version's newest run says what that dropped: millrace explain {pipeline.name}"
+            f" {each.id} --version VERSION"
         )
     if as_json:
         windows, batches = list(dropped.windows.items()), list(dropped.micro_batches.items())
@@ -58,4 +100,4 @@ def late(
     if dropped.windows:
         print_rich(table)
     by = f", dropped by {len(dropped.micro_batches):,} micro-batches" if dropped.events else ""
-    typer.echo(f"{found.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows{by}")
+    typer.echo(f"{pipeline.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows{by}")

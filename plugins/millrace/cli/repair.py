@@ -46,10 +46,11 @@ def repair(
     """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
-    from millrace.lake.pending_late import overdue
+    from millrace.lake.pending_late import look_back, overdue
 
     found, connection = find_pipeline(pipeline), connected()
-    recent, older = overdue(connection.environment, found, datetime.now(UTC), timedelta(days=within))
+    look = look_back(connection.environment, found)
+    recent, older = overdue(connection.environment, look, datetime.now(UTC), timedelta(days=within))
     if not as_json:
         typer.echo("\n".join(_pending_lines(found, recent, older, within)))
     repaired = [] if dry_run else _repair(connection, found, list(recent), timedelta(seconds=wait), verbose, as_json)

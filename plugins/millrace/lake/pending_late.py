@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.interval import Interval
@@ -17,7 +18,19 @@ from millrace.lake.published import Publication, publications
 from millrace.lake.run_extent import read_span
 from millrace.lake.tables import open_table
 
-__all__ = ["is_of_topic", "overdue", "pending_late", "why_repaired"]
+__all__ = ["LookBack", "is_of_topic", "look_back", "overdue", "pending_late", "why_repaired"]
+
+
+@dataclass(frozen=True)
+class LookBack:
+    """`pipeline`: as its served version declares it. `published`: what is served of the topic that this reads, oldest
+    interval first; the runs of another topic, which the pipeline once read, would not read their events again.
+    `pending`: see `pending_late`.
+    """
+
+    pipeline: Pipeline
+    published: list[Publication]
+    pending: dict[str, int]
 
 
 def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:
@@ -43,26 +56,29 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
     return dict(sorted(pending.items()))
 
 
+def look_back(environment: Environment, pipeline: Pipeline) -> LookBack:
+    """At everything that is published of the pipeline."""
+    pipeline = declared_served(environment, pipeline)
+    published = [each for each in publications(environment, pipeline) if is_of_topic(pipeline, each)]
+    return LookBack(pipeline, published, pending_late(environment, pipeline, published))
+
+
 def overdue(
-    environment: Environment, pipeline: Pipeline, until: datetime, within: timedelta
+    environment: Environment, look: LookBack, until: datetime, within: timedelta
 ) -> tuple[dict[Interval, int], dict[Interval, int]]:
     """Published intervals that ended by `until` and whose run is no longer the best one, oldest first.
 
     These are those with pending late events, with their number, and those that are partial although their archive is
-    proven complete by now, with 0 where no event is pending. Not those of another topic than the served version has,
-    which the pipeline read once: a run now would not read their events. Two dictionaries: those that ended no longer
-    than `within` before `until`, which are to be repaired, and the older.
+    proven complete by now, with 0 where no event is pending. Two dictionaries: those that ended no longer than `within`
+    before `until`, which are to be repaired, and the older.
     """
-    pipeline = declared_served(environment, pipeline)
-    published = [each for each in publications(environment, pipeline) if is_of_topic(pipeline, each)]
-    pending = pending_late(environment, pipeline, published)
     found = [
         each.interval
-        for each in published
+        for each in look.published
         if each.interval.end <= until
-        and (pending[each.interval.id] > 0 or _would_prove_more(environment, pipeline, each))
+        and (look.pending[each.interval.id] > 0 or _would_prove_more(environment, look.pipeline, each))
     ]
-    counts = {interval: max(0, pending[interval.id]) for interval in found}
+    counts = {interval: max(0, look.pending[interval.id]) for interval in found}
     recent = {interval: count for interval, count in counts.items() if interval.end >= until - within}
     return recent, {interval: count for interval, count in counts.items() if interval not in recent}
 
@@ -86,15 +102,17 @@ def _pending(
 ) -> dict[str, int]:
     """Of publications of one topic, with one field that has the event time."""
     spans = [(read_span(pipeline, each.interval, each.result), each) for each in published]
-    read = {span: _rows_read(each) for span, each in spans}
+    read = {span: _archived(each) for span, each in spans}
     days = {span: each.result.get("rows_by_day") or {} for span, each in spans}
     table = open_table(environment, Lake(environment.lake).raw(topic))
     counted = count_events(table, event_time, read, days) if table is not None else {}
-    return {each.interval.id: counted.get(span, 0) - _rows_read(each) for span, each in spans}
+    return {each.interval.id: counted.get(span, 0) - _archived(each) for span, each in spans}
 
 
-def _rows_read(publication: Publication) -> int:
-    return int(publication.result.get("rows_read") or 0)
+def _archived(publication: Publication) -> int:
+    """The events that the archive had when the run read it, as the archive counts them."""
+    result = publication.result
+    return int(result.get("rows_archived", result.get("rows_read")) or 0)
 
 
 def _would_prove_more(environment: Environment, pipeline: Pipeline, publication: Publication) -> bool:

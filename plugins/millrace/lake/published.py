@@ -85,9 +85,10 @@ def publish(
     """This run answers for the interval from now on where its version is asked, in place of an older one.
 
     Other versions keep theirs; which version is served is said by `millrace.lake.serving`: the first ever published is.
-    False when this run is published already, or one of the same version that read more events, or as many with a proof
-    that these are all where this one is partial, or from a newer archive: runs may end in any order, and however many
-    do, one per version is published. Safe to call from several processes at once.
+    False when one of the same version is published that read more events, or as many with a proof that these are all
+    where this one is partial, or from a newer archive: runs may end in any order, and however many do, one per version
+    is published. Nothing is committed where this run is published already, as by a task that was killed then. Safe to
+    call from several processes at once.
 
     Raises ParityError where the layers differ and it is not known why (see `millrace.lake.gate`), and MillraceError
     where the run read something else than what its certificate proves (see `millrace.lake.run_extent`).
@@ -100,7 +101,10 @@ def publish(
     )
     for attempt in range(_ATTEMPTS):
         table = _open(environment)
-        if table is not None and not _supersedes(new, _read(table, pipeline, interval, version)):
+        old = _read(table, pipeline, interval, version) if table is not None else []
+        if any(each.run == run for each in old):
+            return True
+        if not _supersedes(new, old):
             return False
         try:
             _commit(environment, table, new)
@@ -146,7 +150,7 @@ def served_publications(published: Iterable[Publication], versions: Sequence[str
 
 def _supersedes(new: Publication, published: list[Publication]) -> bool:
     """`published`: of the same version and interval."""
-    return not any(old.run == new.run or _completeness(old) > _completeness(new) for old in published)
+    return not any(_completeness(old) > _completeness(new) for old in published)
 
 
 def _completeness(publication: Publication) -> tuple[int, bool, int]:

@@ -38,9 +38,12 @@ def _repairs(environment: Environment, pipeline: Pipeline, request: RunRequest, 
     until = request.repairs_until
     if until is None or not within:
         return []
-    from millrace.lake.pending_late import overdue, why_repaired  # here: parsing a DAG loads no client of the lake
+    from millrace.lake.late_records import record_look_back  # here: parsing a DAG loads no client of the lake
+    from millrace.lake.pending_late import look_back, overdue, why_repaired
 
-    recent, older = overdue(environment, pipeline, until, within)
+    look = look_back(environment, pipeline)
+    record_look_back(environment, look, until, within)
+    recent, older = overdue(environment, look, until, within)
     for interval, count in list(recent.items())[:_MOST]:
         _log.info("interval %s: %s, repaired", interval.id, why_repaired(count))
     if len(recent) > _MOST:

@@ -11,6 +11,7 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from millrace.environment import Environment
 from millrace.lake.dead_letters import open_dead_letters
+from millrace.lake.late_records import late_records
 from millrace.lake.pending_late import pending_late
 from millrace.lake.published import Publication, publications
 from millrace.lake.view import read_view
@@ -75,6 +76,11 @@ def test_late_events_of_a_published_day_are_repaired_by_a_run_of_the_batch_dag(s
     assert repaired.result["late"]["events"] == late
     assert set(repaired.result["parity"]["causes"]) == {"late"}
     assert pending_late(environment, stock_high_low, [repaired]) == {day.interval.id: 0}
+    records = [each for each in late_records(environment, stock_high_low) if each["interval"] == day.interval.id]
+    assert [(each["run"], each["late"], each["pending_late"]) for each in records[-2:]] == [
+        (day.run, day.result["late"]["events"], late),
+        (repaired.run, late, 0),
+    ]
     expected = high_low(read_topic(environment.kafka_bootstrap, stock_ticks.name))
     view = read_view(environment, stock_high_low, end=LAST_DAY)
     assert view_rows(view) == {key: row for key, row in expected.items() if key[1] < LAST_DAY}

@@ -15,7 +15,8 @@ from jobs.interval import Interval
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.cli import batch, main, shared
 from millrace.environment import Environment
-from millrace.lake.pending_late import pending_late
+from millrace.lake.late_records import record_look_back
+from millrace.lake.pending_late import look_back, pending_late
 from millrace.lake.published import publications
 from millrace.supervision.connection import Connection
 from tests.plugins.lake.lake_rows import write_batch
@@ -135,4 +136,26 @@ def test_the_view_tells_what_is_pending_late(millrace: Millrace, lake_here: Envi
         (days_ago(10).id, 1),
         (days_ago(3).id, 2),
         (days_ago(2).id, 0),
+    ]
+
+
+def test_the_records_of_a_night_are_shown_the_newest_of_each_interval_or_all_as_json(
+    millrace: Millrace, lake_here: Environment
+) -> None:
+    assert "no record yet" in millrace("late", "stock_high_low")[1]
+    for _ in range(2):
+        look = look_back(lake_here, stock_high_low)
+        record_look_back(lake_here, look, TODAY.start, timedelta(days=7))
+        archive(lake_here, days_ago(2).start)
+    (_, shown), (_, told) = millrace("late", "stock_high_low"), millrace("late", "stock_high_low", "--json")
+    rows = [line.split()[:2] for line in shown.splitlines() if "T000000Z" in line]
+    assert rows == [[days_ago(10).id, "1"], [days_ago(3).id, "2"], [days_ago(2).id, "1"]]
+    records = [(each["interval"], each["pending_late"]) for each in json.loads(told)["records"]]
+    assert records == [
+        (days_ago(10).id, 1),
+        (days_ago(3).id, 2),
+        (days_ago(2).id, 0),
+        (days_ago(10).id, 1),
+        (days_ago(3).id, 2),
+        (days_ago(2).id, 1),
     ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from millrace.storage_account import StorageAccount
 
@@ -37,6 +38,9 @@ class _Container:
         _Blob(_file(name)).readall()
         _file(name).unlink()
 
+    def get_blob_client(self, name: str) -> _Blob:
+        return _Blob(_file(name))
+
     def list_blob_names(self, name_starts_with: str) -> Iterator[str]:
         return (str(path).lstrip("/") for path in _file(name_starts_with).rglob("*") if path.is_file())
 
@@ -50,6 +54,17 @@ class _Blob:
         if not self.file.is_file():
             raise ResourceNotFoundError(str(self.file))
         return self.file.read_bytes()[: self.length]
+
+    def create_append_blob(self, match_condition: MatchConditions) -> None:
+        assert match_condition == MatchConditions.IfMissing
+        if self.file.is_file():
+            raise ResourceExistsError(str(self.file))
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.touch()
+
+    def append_block(self, content: bytes) -> None:
+        with self.file.open("ab") as file:
+            file.write(content)
 
 
 def _file(name: str) -> Path:

@@ -18,7 +18,7 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.reprocess import reprocess
 from jobs.topics import stock_ticks
 from millrace.environment import Environment
-from millrace.lake.pending_late import overdue, pending_late
+from millrace.lake.pending_late import look_back, overdue, pending_late
 from millrace.lake.published import Publication, publications, publish
 from millrace.lake.served import served_intervals
 from millrace.lake.view import read_view
@@ -190,7 +190,9 @@ def test_what_is_to_be_repaired_ended_within_the_look_back(environment_here: Env
     archive(environment_here, *(each.start for each in days))
     for each in days:
         publish_read(environment_here, DAILY, each, int(each.start.day == 18))
-    recent, older = overdue(environment_here, DAILY, at("2026-11-20T00:00"), timedelta(days=7))
+    recent, older = overdue(
+        environment_here, look_back(environment_here, DAILY), at("2026-11-20T00:00"), timedelta(days=7)
+    )
     assert {each.start.day: count for each, count in recent.items()} == {12: 1, 19: 1}
     assert {each.start.day: count for each, count in older.items()} == {10: 1, 11: 1}
 
@@ -208,7 +210,7 @@ def test_a_partial_interval_is_repaired_once_it_is_proven_complete(own_lake: Env
         publish(own_lake, pipeline, whole, run=run, version="v1", certificate=found, result=result)
 
     def to_repair() -> dict[Interval, int]:
-        return overdue(own_lake, pipeline, datetime.now(UTC), timedelta(days=7))[0]
+        return overdue(own_lake, look_back(own_lake, pipeline), datetime.now(UTC), timedelta(days=7))[0]
 
     publish_run("while the archive is behind")
     assert to_repair() == {}, "it would be as partial again"

@@ -13,7 +13,7 @@ from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
-from millrace.lake.pending_late import overdue
+from millrace.lake.pending_late import look_back, overdue
 from millrace.lake.published import publications, publish
 from tests.plugins.lake.lake_rows import certificate, interval
 from tests.plugins.lake.raw_rows import archive, local_environment
@@ -75,6 +75,6 @@ def test_what_was_read_of_another_topic_is_not_repaired_from_this_one(environmen
     archive(environment_here, *[interval(0).start] * 4)
     assert publish_read(environment_here, interval(0), (interval(0).end + LATENESS).isoformat())
     until, ever = interval(0).end + DAY, timedelta(days=1000)
-    assert overdue(environment_here, stock_high_low, until, ever)[0] == {interval(0): 1}
+    assert overdue(environment_here, look_back(environment_here, stock_high_low), until, ever)[0] == {interval(0): 1}
     moved = replace(stock_high_low, topic=replace(stock_high_low.topic, name="ticks_of_a_new_name"))
-    assert overdue(environment_here, moved, until, ever) == ({}, {})
+    assert overdue(environment_here, look_back(environment_here, moved), until, ever) == ({}, {})
