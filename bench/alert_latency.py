@@ -18,7 +18,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer
 from pyspark.sql import SparkSession
 
-from jobs.alerts import alert_records
+from jobs.alerts import REAL_TIME_SOURCE, alert_records
 from jobs.decode import decode
 from jobs.kafka import read_stream, write_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
@@ -31,7 +31,10 @@ from millrace.stack.lifecycle import down, up
 from millrace.stack.topics import ensure_topic
 
 RATE_PER_S, WARM_UP_S, MEASURED_S = 50, 20, 40
-TRIGGERS = {"real-time, epochs of 10 s": {"realTime": "10 seconds"}, "micro-batches": {"processingTime": "0 seconds"}}
+MODES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
+    "real-time, epochs of 10 s": (REAL_TIME_SOURCE, {"realTime": "10 seconds"}),
+    "micro-batches": ({}, {"processingTime": "0 seconds"}),
+}
 TOPIC, ALERTS = stock_high_low.topic, stock_high_low.alerts
 
 
@@ -44,16 +47,18 @@ def main() -> None:
             for topic in (TOPIC.name, "stock_alerts"):
                 ensure_topic(environment, topic, 3)
             with session() as spark:
-                for name, trigger in TRIGGERS.items():
-                    print(f"{name}: {told(measure(spark, environment, trigger, folder))}", flush=True)
+                for name, (source, trigger) in MODES.items():
+                    print(f"{name}: {told(measure(spark, environment, source, trigger, folder))}", flush=True)
         finally:
             down(home)
 
 
-def measure(spark: SparkSession, environment: Environment, trigger: dict[str, Any], folder: str) -> list[float]:
+def measure(
+    spark: SparkSession, environment: Environment, source: dict[str, str], trigger: dict[str, Any], folder: str
+) -> list[float]:
     """Milliseconds, ascending, of what was sent after the warm-up."""
     bootstrap = environment.kafka_bootstrap
-    records = decode(read_stream(spark, TOPIC, bootstrap, {"startingOffsets": "latest"}), TOPIC)
+    records = decode(read_stream(spark, TOPIC, bootstrap, {"startingOffsets": "latest", **source}), TOPIC)
     writer = write_stream(spark, alert_records(records, stock_high_low), "stock_alerts", bootstrap)
     writer = writer.outputMode("update").option("checkpointLocation", f"{folder}/{min(trigger)}")
     query = writer.trigger(**trigger).start()

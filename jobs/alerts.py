@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.streaming import DataStreamWriter  # type: ignore[attr-defined]  # so in every Spark from 3.3 on
 
 from jobs.alerts_topic import Alerts
 from jobs.decode import decode
@@ -24,9 +25,8 @@ from jobs.topic import METADATA_COLUMNS, Topic
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
-    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
-__all__ = ["alert_records", "start_alerts"]
+__all__ = ["REAL_TIME_SOURCE", "alert_records", "start_alerts"]
 
 # What looks at one row at a time, as Spark names it in an analyzed plan.
 _ROW_BY_ROW = frozenset({"Project", "Filter", "Generate", "Expand", "SubqueryAlias"})
@@ -34,7 +34,8 @@ _ROW_BY_ROW = frozenset({"Project", "Filter", "Generate", "Expand", "SubqueryAli
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "ignoreNullFields": "false"}
 
 # In real-time mode a consumer asks all the time: a short wait would not be sooner, only more requests.
-_PATIENT = {"kafka.fetch.max.wait.ms": "500"}
+REAL_TIME_SOURCE = {"kafka.fetch.max.wait.ms": "500"}
+_ONE_AFTER_THE_OTHER: Dict[str, Any] = {"processingTime": "0 seconds"}
 
 
 def start_alerts(
@@ -48,13 +49,14 @@ def start_alerts(
     checkpoint does not fit (see `jobs.manifest`).
     """
     topic, query = pipeline.topic, alerts_query(pipeline.name)
-    records = decode(read_stream(spark, topic, bootstrap, {"startingOffsets": "latest", **_PATIENT}), topic)
+    source, trigger = (REAL_TIME_SOURCE, _real_time(epoch)) if _has_real_time() else ({}, _ONE_AFTER_THE_OTHER)
+    records = decode(read_stream(spark, topic, bootstrap, {"startingOffsets": "latest", **source}), topic)
     alerts = alert_records(records, pipeline)
     checkpoint = lake.checkpoint(query, topic.name)
     fit_checkpoint(LakeFiles(spark), checkpoint, archive_facts(topic))
     writer = write_stream(spark, alerts, declared_alerts(pipeline).topic, bootstrap)
     writer = writer.queryName(query).outputMode("update").option("checkpointLocation", checkpoint)
-    return writer.trigger(**_trigger(writer, epoch)).start()
+    return writer.trigger(**trigger).start()
 
 
 def alert_records(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -107,8 +109,10 @@ def _value(rows: DataFrame, topic: Topic) -> Column:
     return F.to_json(F.struct(*columns, F.lit(topic.name).alias("_topic"), *METADATA_COLUMNS), _JSON)
 
 
-def _trigger(writer: DataStreamWriter, epoch: timedelta) -> Dict[str, Any]:
+def _has_real_time() -> bool:
     """By what the engine can do: Databricks has real-time mode in runtimes whose Spark calls itself 4.0."""
-    if "realTime" in inspect.signature(writer.trigger).parameters:
-        return {"realTime": f"{int(epoch.total_seconds() * 1000)} milliseconds"}
-    return {"processingTime": "0 seconds"}
+    return "realTime" in inspect.signature(DataStreamWriter.trigger).parameters
+
+
+def _real_time(epoch: timedelta) -> Dict[str, Any]:
+    return {"realTime": f"{int(epoch.total_seconds() * 1000)} milliseconds"}
