@@ -15,6 +15,7 @@ from jobs.lake_files import LakeFiles
 from jobs.manifest import archive_facts, fit_checkpoint
 from jobs.tables import ensure_table
 from jobs.topic import Topic
+from jobs.version import decoder_fingerprint
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
@@ -23,7 +24,11 @@ __all__ = ["event_date", "start_archive", "to_raw"]
 
 
 def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
-    """Kafka's records as rows of `raw/<topic>`: the bytes as received, the typed event or the reason it has none."""
+    """Kafka's records as rows of `raw/<topic>`: the bytes as received, the typed event or the reason it has none.
+
+    `decoder` says whose reading of the bytes that is: a version with another decoder reads the bytes itself (see
+    `jobs.interval_events`).
+    """
     decoded = decode(records, topic)
     return decoded.select(
         "key",
@@ -40,6 +45,7 @@ def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
         event_date(topic).alias("event_date"),
         # Set by jobs.redecode alone.
         F.lit(None).cast("timestamp").alias("redecoded_at"),
+        F.lit(decoder_fingerprint(topic)).alias("decoder"),
     )
 
 

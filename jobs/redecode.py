@@ -21,6 +21,7 @@ from jobs.lake_files import LakeFiles
 from jobs.lock import QueryLock
 from jobs.tables import read_table
 from jobs.topic import Topic
+from jobs.version import decoder_fingerprint
 
 __all__ = ["redecode"]
 
@@ -28,14 +29,16 @@ __all__ = ["redecode"]
 ATTEMPTS = 20
 # One row of the archive: an offset alone may come again when a topic is deleted and made anew.
 _KEY = ("topic", "partition", "offset", "archived_at")
+_DECODED = ("event", "error", "event_date", "redecoded_at", "decoder")
 
 
 def redecode(spark: SparkSession, topic: Topic, lake: Lake, run: str) -> Dict[str, Any]:
     """Decodes the topic's dead letters again, from their bytes, with the declaration as it is now.
 
     A record that decodes gets its `event`, its `event_date` and `redecoded_at`; one that fails for another reason gets
-    that `error`. All other columns stay as they are, and what the archive appends meanwhile too. `run` names the lock's
-    owner. Returns `examined`, `moved`, `still_dead`, `changed_reason` and `days` (day -> moved).
+    that `error`; both get this `decoder`. All other columns stay as they are, and what the archive appends meanwhile
+    too. `run` names the lock's owner. Returns `examined`, `moved`, `still_dead`, `changed_reason` and `days` (day ->
+    moved).
 
     Raises LockHeldError while the topic is being redecoded, UsageError when the archive does not fit the declaration,
     and MillraceError when others kept committing.
@@ -82,6 +85,7 @@ def _decoded(raw: DataFrame, topic: Topic) -> DataFrame:
         "error",
         event_date(topic).alias("event_date"),
         F.when(F.col("error").isNull(), F.current_timestamp()).alias("redecoded_at"),
+        F.lit(decoder_fingerprint(topic)).alias("decoder"),
         (~F.col("error").eqNullSafe(F.col("_before"))).alias("_is_changed"),
     )
 
@@ -91,7 +95,7 @@ def _merge(spark: SparkSession, changes: DataFrame, uri: str) -> None:
     name = f"redecoded_{uuid.uuid4().hex}"
     changes.createOrReplaceTempView(name)
     same_row = " AND ".join(f"archived.`{column}` = decoded.`{column}`" for column in _KEY)
-    updates = ", ".join(f"{column} = decoded.{column}" for column in ("event", "error", "event_date", "redecoded_at"))
+    updates = ", ".join(f"{column} = decoded.{column}" for column in _DECODED)
     try:
         spark.sql(
             f"MERGE INTO delta.`{uri}` AS archived USING {name} AS decoded"
@@ -106,8 +110,12 @@ def _check(spark: SparkSession, topic: Topic, uri: str) -> None:
     if not LakeFiles(spark).is_table(uri):
         raise UsageError(f"{thing}: {uri} has no raw archive yet; start the DAG {archive_query(topic.name)!r} first")
     raw = read_table(spark, uri)
-    if "redecoded_at" not in raw.columns:
-        raise UsageError(f"{thing}: {uri} has no column 'redecoded_at', an older Millrace made it; archive it anew")
+    lacking = [column for column in _DECODED if column not in raw.columns]
+    if lacking:
+        raise UsageError(
+            f"{thing}: {uri} has no column {lacking[0]!r}, an older Millrace made it; restart the DAG"
+            f" {archive_query(topic.name)!r}, whose next micro-batch adds it"
+        )
     held_type = raw.schema["event"].dataType.simpleString()
     new_type = decode(raw.select("value", "timestamp"), topic).schema["event"].dataType.simpleString()
     if held_type != new_type:

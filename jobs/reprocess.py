@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Tuple
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.errors import UsageError
 from jobs.interval import Interval
+from jobs.interval_events import in_days, read_events
 from jobs.lake import Lake
 from jobs.layers import interval_rows
 from jobs.pipeline import Pipeline
@@ -17,7 +18,7 @@ from jobs.speed_parity import speed_parity
 from jobs.tables import ensure_table, read_table
 from jobs.windows import Sessions
 
-__all__ = ["read_events", "reprocess"]
+__all__ = ["reprocess"]
 
 
 def reprocess(
@@ -34,14 +35,15 @@ def reprocess(
 
     Publishes nothing: rows of a run are invisible until `published` names it. The same run twice writes once.
     `coverage`: per partition, the offset below which everything is in `raw_version` of the raw archive. Returns counts
-    (`rows_read`, `dead_letters`, `rows_written`, and of a pipeline that does not read just the interval `rows_by_day`:
-    see `_rows_by_day`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None when there is no speed
+    (`rows_read`, `dead_letters`, `rows_written`; `rows_archived` where the archive has records by another decoder than
+    the version's: see `jobs.interval_events`; of a pipeline that does not read just the interval `rows_by_day`: see
+    `_rows_by_day`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None when there is no speed
     layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval. Raises UsageError where a
     session goes on for longer than was read.
     """
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
-    rows = interval_rows(events, pipeline, interval).withColumn("_run", F.lit(run))
+    rows = interval_rows(events.rows, pipeline, interval).withColumn("_run", F.lit(run))
     ensure_table(spark, rows.schema, lake.batch(pipeline.name), ["_interval", "_run"])
     (
         rows.write.format("delta")
@@ -55,33 +57,21 @@ def reprocess(
     written = read_table(spark, lake.batch(pipeline.name))
     written = written.where((F.col("_interval") == interval.id) & (F.col("_run") == run))
     _check_whole(written, pipeline, interval)
-    rows_read, offsets = _count(events)
+    rows_read, offsets = _count(events.rows)
     reads = pipeline.reads(interval)
     return {
         "rows_read": rows_read,
+        **({} if events.archived is None else {"rows_archived": events.archived}),
         **({} if reads == interval else {"rows_by_day": _rows_by_day(raw, reads)}),
         "dead_letters": _dead_letters(raw, interval),
         "rows_written": written.count(),
-        **speed_parity(spark, pipeline, interval, lake, version, events, offsets, coverage, written),
+        **speed_parity(spark, pipeline, interval, lake, version, events.rows, offsets, coverage, written),
     }
-
-
-def read_events(raw: DataFrame, pipeline: Pipeline, interval: Interval) -> DataFrame:
-    """The decoded records that the interval's rows are made of (see `Pipeline.reads`): typed columns of their days
-    alone, no JSON."""
-    event_time, reads = F.col(f"event.{pipeline.topic.event_time}"), pipeline.reads(interval)
-    inside = (event_time >= F.lit(reads.start)) & (event_time < F.lit(reads.end))
-    return raw.where(_in_days(reads) & inside).select("event", "partition", "offset", "redecoded_at")
-
-
-def _in_days(reads: Interval) -> Column:
-    last_day = (reads.end - timedelta(microseconds=1)).date()
-    return F.col("event_date").between(F.lit(reads.start.date()), F.lit(last_day))
 
 
 def _rows_by_day(raw: DataFrame, reads: Interval) -> Dict[str, int]:
     """All rows of the days that were read: while the archive has no more, there is nothing new for the interval."""
-    counts = raw.where(_in_days(reads)).groupBy("event_date").count().orderBy("event_date").collect()
+    counts = raw.where(in_days(reads)).groupBy("event_date").count().orderBy("event_date").collect()
     return {row["event_date"].isoformat(): row["count"] for row in counts}
 
 

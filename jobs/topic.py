@@ -54,7 +54,8 @@ class Topic:
     A record is a dead letter when its event time is more than `max_ahead` after or more than `max_age` before the
     record's Kafka timestamp, or when its value is longer than `max_value_bytes`.
 
-    A field that is added to the end of `fields` later is null in what was archived before, whatever its bytes say.
+    A field may be added to the end of `fields` later: what was archived before has it too, where its bytes say so (see
+    decision 25). The event time must stay what it was: the archive finds records by its day.
 
     `allowed_lateness` is how long after an interval's end its records may still arrive: from then on, what Kafka holds
     is all of the interval, and a run that read it all may be published as complete. Zero: nothing comes late. It

@@ -13,8 +13,9 @@ from typing import List
 from jobs.errors import UsageError
 from jobs.pipeline import Pipeline
 from jobs.sources import module_source, own_sources
+from jobs.topic import Topic
 
-__all__ = ["fingerprint"]
+__all__ = ["decoder_fingerprint", "fingerprint"]
 
 # What a transformation may import without its answers depending on it: declarations, whose fields are covered one by
 # one, and what finds them.
@@ -50,6 +51,14 @@ def fingerprint(pipeline: Pipeline) -> str:
         repr((topic.name, topic.fields, topic.event_time, topic.format)),
         repr((topic.max_ahead, topic.max_age, topic.max_value_bytes)),
     ]
+    return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:12]
+
+
+def decoder_fingerprint(topic: Topic) -> str:
+    """12 hex digits over the decoders' source (less comments) and what the topic declares of decoding: two that are
+    equal make the same event, or the same dead letter, of the same record."""
+    declared = (topic.fields, topic.event_time, topic.format, topic.max_ahead, topic.max_age, topic.max_value_bytes)
+    parts = [*map(_without_comments, decoder_sources()), repr(declared)]
     return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""One interval from the raw archive: the right rows, once, from the needed columns alone; and what is served."""
+"""One interval from the raw archive: the right rows, once, from the needed columns alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 
 from jobs.archive import to_raw
 from jobs.interval import Interval
+from jobs.interval_events import read_events
 from jobs.layers import transform_events
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
-from jobs.reprocess import read_events, reprocess
-from jobs.speed import newest_rows
-from jobs.tables import ensure_table, read_table
+from jobs.reprocess import reprocess
+from jobs.tables import read_table
 from jobs.topics import stock_ticks
-from jobs.view import serving_view
 
 pytestmark = pytest.mark.both_engines
 
@@ -116,7 +115,7 @@ def test_runs_at_the_same_time_do_not_disturb_each_other(spark, local_lake, run)
 
 
 def test_a_reprocess_reads_its_days_and_the_needed_columns_alone(spark, raw):
-    events = read_events(read_table(spark, raw, 0), stock_high_low, FRIDAY)
+    events = read_events(read_table(spark, raw, 0), stock_high_low, FRIDAY).rows
     plan = transform_events(events, stock_high_low)._jdf.queryExecution().executedPlan().toString()
     (scan,) = [line for line in plan.splitlines() if "ReadSchema" in line]
     read = scan.partition("ReadSchema: ")[2]
@@ -146,16 +145,6 @@ def speed(spark, local_lake):
     return append
 
 
-def test_the_newest_update_of_each_key_counts(spark, local_lake, speed):
-    speed(speed_row(0, "1", 4), speed_row(1, "5", 4))
-    speed(speed_row(0, "3", 11))
-    speed(speed_row(0, "2", 7))
-    rows = newest_rows(read_table(spark, local_lake.speed("stock_high_low")), stock_high_low)
-    assert [price[3] for price in prices(rows)] == ["3.0000", "5.0000"]
-    assert "_interval" in rows.columns
-    assert not {"_batch_id", "_version"} & set(rows.columns)
-
-
 def test_a_run_is_compared_with_what_the_speed_layer_of_its_version_says(speed, run):
     speed(speed_row(24 * 60 - 1, "9", 0), speed_row(5, "1", 0), speed_row(0, "1", 0, version="v0"))
     result = run("r1")
@@ -169,129 +158,3 @@ def test_a_run_is_compared_with_what_the_speed_layer_of_its_version_says(speed, 
         "only_batch": 1,
         "only_speed": 1,
     }
-
-
-@pytest.fixture
-def publish(spark, local_lake):
-    """Publishes a run under a version: one commit."""
-    columns = "pipeline string, version string, _interval string, run string, certificate string"
-    schema = spark.createDataFrame([], columns).schema
-    ensure_table(spark, schema, local_lake.published, ["pipeline", "version", "_interval"])
-
-    def serve(run, interval=FRIDAY, pipeline="stock_high_low", certificate="{}", version="v1"):
-        row = spark.createDataFrame([(pipeline, version, interval.id, run, certificate)], columns)
-        where = f"pipeline = '{pipeline}' AND version = '{version}' AND _interval = '{interval.id}'"
-        row.write.format("delta").mode("overwrite").option("replaceWhere", where).save(local_lake.published)
-
-    return serve
-
-
-def served(rows):
-    return [(row[1], row[3], layer) for row, layer in zip(prices(rows), _layers(rows))]
-
-
-def _layers(rows):
-    return [row["_layer"] for row in rows.orderBy("symbol", "window_start").collect()]
-
-
-def test_published_intervals_come_from_batch_and_all_others_from_speed(spark, local_lake, run, speed, publish):
-    speed(speed_row(0, "1", 0), speed_row(1, "1", 0), speed_row(0, "4", 0, interval=SATURDAY))
-    speed(speed_row(0, "3", 9, version="v0", interval=SATURDAY))
-    run("r1")
-    run("r2")
-    publish("r1", pipeline="another")
-    view = serving_view(spark, stock_high_low, local_lake, "v1")
-    assert served(view) == [
-        ("20 00:00", "1.0000", "speed"),
-        ("20 00:01", "1.0000", "speed"),
-        ("21 00:00", "4.0000", "speed"),
-    ]
-    publish("r2")
-    now = serving_view(spark, stock_high_low, local_lake, "v1")
-    assert served(now) == [
-        ("20 00:00", "7.0000", "batch"),
-        ("20 23:59", "9.0000", "batch"),
-        ("21 00:00", "4.0000", "speed"),
-    ]
-    assert served(spark.table("stock_high_low")) == served(now)
-
-
-def test_rows_of_an_interval_that_was_published_as_partial_are_marked(spark, local_lake, run, speed, publish):
-    speed(speed_row(0, "4", 0, interval=SATURDAY))
-    run("r1")
-    run("r2", SATURDAY)
-    publish("r1", certificate='{"partial": ["the archive is behind Kafka"]}')
-
-    def marks():
-        rows = serving_view(spark, stock_high_low, local_lake, "v1").collect()
-        return {(row["_interval"], row["_layer"], row["_partial"]) for row in rows}
-
-    assert marks() == {(FRIDAY.id, "batch", True), (SATURDAY.id, "speed", False)}
-    publish("r1", certificate='{"partial": []}')
-    publish("r2", SATURDAY)
-    assert marks() == {(FRIDAY.id, "batch", False), (SATURDAY.id, "batch", False)}
-
-
-def test_a_view_is_a_snapshot_whatever_is_published_meanwhile(spark, local_lake, run, speed, publish):
-    speed(speed_row(0, "1", 0))
-    run("r1")
-    before = serving_view(spark, stock_high_low, local_lake, "v1")
-    publish("r1")
-    run("r2", SATURDAY)
-    publish("r2", SATURDAY)
-    assert served(before) == [("20 00:00", "1.0000", "speed")]
-
-
-@pytest.fixture
-def serve(spark, local_lake):
-    """Writes the next row of `serving`: an order of preference of versions."""
-    columns = "pipeline string, number long, versions array<string>"
-
-    def switch(number, *versions, pipeline="stock_high_low"):
-        row = spark.createDataFrame([(pipeline, number, list(versions))], columns)
-        row.write.format("delta").mode("append").partitionBy("pipeline").save(local_lake.serving)
-
-    return switch
-
-
-# As docs/decisions/0011 gives it.
-SERVED = """
-SELECT _interval, run, version FROM (
-  SELECT p.*, row_number() OVER (PARTITION BY _interval ORDER BY array_position(s.versions, p.version)) AS place
-  FROM published p JOIN (SELECT versions FROM serving WHERE pipeline = 'stock_high_low' ORDER BY number DESC LIMIT 1) s
-    ON array_contains(s.versions, p.version) WHERE p.pipeline = 'stock_high_low') WHERE place = 1
-"""
-
-
-def test_the_newest_order_of_versions_decides_who_serves_an_interval(spark, local_lake, run, speed, publish, serve):
-    sunday = SATURDAY.following()
-    speed(speed_row(0, "1", 0, interval=sunday), speed_row(0, "2", 0, version="v2", interval=sunday))
-    for name, interval in (("r1", FRIDAY), ("r2", FRIDAY), ("r3", SATURDAY), ("r4", sunday)):
-        run(name, interval)
-    publish("r1")
-    publish("r2", version="v2")
-    publish("r3", SATURDAY)
-    publish("r4", sunday, version="never served")
-
-    def answers(version="v1"):
-        rows = serving_view(spark, stock_high_low, local_lake, version).collect()
-        return {(row["_interval"], row["_layer"], row["_version"], str(row["close"])) for row in rows}
-
-    def runs():
-        for table in ("published", "serving"):
-            read_table(spark, getattr(local_lake, table)).createOrReplaceTempView(table)
-        return sorted(tuple(row) for row in spark.sql(SERVED).collect())
-
-    fridays, saturdays = ("7.0000", "9.0000"), (SATURDAY.id, "batch", "v1", "2.0000")
-    old = {*((FRIDAY.id, "batch", "v1", close) for close in fridays), saturdays, (sunday.id, "speed", "v1", "1.0000")}
-    new = {*((FRIDAY.id, "batch", "v2", close) for close in fridays), saturdays, (sunday.id, "speed", "v2", "2.0000")}
-    assert answers() == old, "before anything is served it is the version that is asked for"
-    serve(1, "v1")
-    serve(1, "v2", pipeline="another")
-    assert answers("v2") == old
-    serve(10, "v2", "v1")
-    assert answers() == new
-    assert runs() == [(FRIDAY.id, "r2", "v2"), (SATURDAY.id, "r3", "v1")]
-    serve(11, "v1", "v2")
-    assert answers() == old
-    assert runs() == [(FRIDAY.id, "r1", "v1"), (SATURDAY.id, "r3", "v1")]

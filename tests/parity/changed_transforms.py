@@ -39,3 +39,12 @@ def high_is_low(ticks: DataFrame) -> DataFrame:
 def the_same(ticks: DataFrame) -> DataFrame:
     """With a step that keeps no state."""
     return high_low(ticks.where("true"))
+
+
+def with_venue(ticks: DataFrame) -> DataFrame:
+    """Of a topic with the field `venue`."""
+    window = F.window("event_time", "1 minute")
+    found = ticks.groupBy("symbol", window.alias("window")).agg(
+        F.max("venue").alias("venue"), F.count("*").alias("count")
+    )
+    return found.select("symbol", F.col("window.start").alias("window_start"), "venue", "count")

@@ -42,6 +42,7 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
 
     An archive is opened once, and after `published` was read: no count is of an older archive than its run's. A
     negative number says that the archive has lost events. One without `rows_read` has proven nothing: all are late.
+    A run that decoded anew (decision 25) may have read more or fewer than the archive calls events: it says how many.
     """
     event_times = {
         version: declared(environment, pipeline, version).topic.event_time
