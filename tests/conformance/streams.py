@@ -29,6 +29,7 @@ from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from millrace.waiting import until
 from tests.end_to_end.topic_oracle import KafkaRecord, high_low, read_topic, view_rows
+from tests.plugins.operators.broker_check_task import run_check
 
 __all__ = ["ARCHIVE", "DAY", "PATIENCE", "SPEED", "Streams"]
 
@@ -67,6 +68,15 @@ class Streams:
             running = self.platform.submit(job)
             assert (running.name, running.owner, running.arguments) == (job.name, job.owner, job.arguments)
             assert self.platform.state(running.id).state is JobState.RUNNING
+
+    def check_brokers(self) -> dict[str, dict[str, str]]:
+        """By the address that each broker advertises: where it is not reached from, and why. The way of Airflow's task.
+
+        Raises AirflowException where one is not reached.
+        """
+        report = run_check(Connection(self.environment, self.platform, self.store))
+        assert {place.partition(" ")[0] for place in report["places"]} == {"driver", "executor"}
+        return {broker["address"]: broker["unreached"] for broker in report["brokers"]}
 
     def live(self, query: str) -> RunningJob:
         """The driver of ARCHIVE or SPEED."""

@@ -20,6 +20,7 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
 from millrace.credentials import Login
 from millrace.environment import Environment
+from millrace.kafka_brokers import advertised_brokers
 from millrace.lake.offsets import end_offsets
 from millrace.lake.published import publications
 from millrace.platforms.hdinsight import hdinsight_platform
@@ -39,6 +40,10 @@ def streams(azure: Environment) -> Streams:
     streams = Streams(azure)
     streams.begin(3000, 600)
     return streams
+
+
+def test_spark_reaches_every_broker_by_its_advertised_name_with_tls_and_its_login(streams: Streams) -> None:
+    assert streams.check_brokers() == {address: {} for address in advertised_brokers(streams.environment).values()}
 
 
 def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:

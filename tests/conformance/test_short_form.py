@@ -1,5 +1,5 @@
-"""A few minutes of the conformance tests, for every `make test`: the main job through a real Livy on YARN, with Spark
-3.3 and Python 3.8, and Livy killed meanwhile. `make conformance` does all of it, and kills what else can be killed."""
+"""A few minutes of the conformance tests, for every `make test-long`: the main job through a real Livy on YARN, with
+Spark 3.3 and Python 3.8, and Livy killed meanwhile. `make conformance` does all of it, and kills whatever can be."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.cli.status import stream_status
 from millrace.environment import Environment
 from millrace.home import Home
+from millrace.kafka_brokers import advertised_brokers
 from millrace.lake.published import publications
 from millrace.platforms.protocol import JobState
 from tests.conformance.cluster import LIVY, Cluster
@@ -37,6 +38,10 @@ def test_the_engine_is_hdinsights() -> None:
     if found[:2] != ["3", "8"]:
         pytest.skip(f"the cluster runs on Python {'.'.join(found[:2])}, HDInsight on 3.8, which is not on this machine")
     assert found[2].startswith("3.3.")
+
+
+def test_spark_reaches_every_broker_by_its_advertised_name_with_tls_and_its_login(streams: Streams) -> None:
+    assert streams.check_brokers() == {address: {} for address in advertised_brokers(streams.environment).values()}
 
 
 def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:

@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pyspark.sql import SparkSession
 
 from jobs.broker_check import check_brokers
 from millrace.environment import Environment
 from millrace.home import Home
 from millrace.lake.store import LakeStore
-from millrace.operators.check_brokers import CheckBrokersOperator
 from millrace.platforms.local import local_platform
-from millrace.platforms.protocol import JobState
 from millrace.supervision.connection import Connection
-from millrace.triggers.events import status_to_json
-from millrace.waiting import until
+from tests.plugins.operators.broker_check_task import run_check
 from tests.two_brokers import TwoBrokers, two_brokers
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 PLACES = [f"driver on {socket.gethostname()}", f"executor on {socket.gethostname()}"]
-
-
-@dataclass(frozen=True)
-class Try:
-    run_id: str
-    try_number: int = 1
-    max_tries: int = 1
-    map_index: int = -1
-
-
-class Check(CheckBrokersOperator):
-    """On a platform of the test's own."""
-
-    connection: Connection
-
-    def connect(self) -> Connection:
-        return self.connection
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +34,7 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoBrokers]:
 def run(environment: Environment, stack: Home, bootstrap: str) -> Any:
     """What the task returns, having run its job on the local platform."""
     place = dataclasses.replace(environment, kafka_bootstrap=bootstrap)
-    platform = local_platform(place, stack)
-    task = Check(task_id="reached", environment="local")
-    task.connection = Connection(place, platform, LakeStore(place))
-    context: Any = {"ti": Try(uuid.uuid4().hex)}
-    with pytest.raises(TaskDeferred) as deferred:
-        task.execute(context)
-    job_id = deferred.value.trigger.job_id
-    assert until(lambda: platform.state(job_id).state is not JobState.RUNNING, timedelta(minutes=4))
-    status = platform.state(job_id)
-    assert status.state is JobState.SUCCEEDED, platform.logs(job_id, 40)
-    return task.resume(context, {"job_id": job_id, **status_to_json(status)}, **(deferred.value.kwargs or {}))
+    return run_check(Connection(place, local_platform(place, stack), LakeStore(place)))
 
 
 def test_brokers_that_are_reached_pass(environment: Environment, stack: Home, brokers: TwoBrokers) -> None:
