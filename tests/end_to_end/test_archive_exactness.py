@@ -105,7 +105,7 @@ def records() -> Iterator[Record]:
         yield record._replace(headers=headers, key=None if number % 10 == 0 else record.key)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_million_records_are_archived_exactly_once_byte_for_byte(
     spark: SparkSession, environment: Environment, lake: Lake, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from jobs.redecode import redecode
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import LayerRuns
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.long, pytest.mark.stack]
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from millrace.platforms.protocol import RunningJob
 from tests.end_to_end.streams import ARCHIVE, Streams, await_true
 from tests.faults.signals import kill
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 TASK = "stream"
 
