@@ -36,7 +36,7 @@ def redecode(spark: SparkSession, topic: Topic, lake: Lake, run: str) -> Dict[st
     """Decodes the topic's dead letters again, from their bytes, with the declaration as it is now.
 
     A record that decodes gets its `event`, its `event_date` and `redecoded_at`; one that fails for another reason gets
-    that `error`; both get this `decoder`. All other columns stay as they are, and what the archive appends meanwhile
+    that `error`; all get this `decoder`. All other columns stay as they are, and what the archive appends meanwhile
     too. `run` names the lock's owner. Returns `examined`, `moved`, `still_dead`, `changed_reason` and `days` (day ->
     moved).
 
@@ -62,31 +62,37 @@ def redecode(spark: SparkSession, topic: Topic, lake: Lake, run: str) -> Dict[st
 def _redecode(spark: SparkSession, topic: Topic, uri: str) -> Dict[str, Any]:
     # Kept aside, so that decoding takes no time between the commit's reading and its writing.
     decoded = _decoded(read_table(spark, uri), topic).localCheckpoint()
-    counted = decoded.groupBy("event_date", "_is_changed").count().collect()
-    days = {str(row["event_date"]): row["count"] for row in counted if row["event_date"] is not None}
-    dead = {row["_is_changed"]: row["count"] for row in counted if row["event_date"] is None}
-    if days or True in dead:
-        _merge(spark, decoded.where("_is_changed"), uri)
+    sums = (F.sum(F.col(name).cast("long")).alias(name) for name in ("_is_changed", "_is_written"))
+    counted = decoded.groupBy("event_date").agg(F.count("*").alias("found"), *sums).collect()
+    days = {str(row["event_date"]): row["found"] for row in counted if row["event_date"] is not None}
+    dead = [row for row in counted if row["event_date"] is None]
+    if any(row["_is_written"] for row in counted):
+        _merge(spark, decoded.where("_is_written"), uri)
     return {
-        "examined": sum(row["count"] for row in counted),
+        "examined": sum(row["found"] for row in counted),
         "moved": sum(days.values()),
-        "still_dead": sum(dead.values()),
-        "changed_reason": dead.get(True, 0),
+        "still_dead": sum(row["found"] for row in dead),
+        "changed_reason": sum(row["_is_changed"] for row in dead),
         "days": dict(sorted(days.items())),
     }
 
 
 def _decoded(raw: DataFrame, topic: Topic) -> DataFrame:
-    """What each dead letter becomes now. `_is_changed`: whether that differs from what the archive says."""
-    dead = raw.where(F.col("event_date").isNull()).select(*_KEY, "value", "timestamp", F.col("error").alias("_before"))
+    """What each dead letter becomes now. `_is_changed`: whether that differs from what the archive says. `_is_written`:
+    also where it was another decoder that said the same, so that no run of this one looks at the bytes again."""
+    before = (F.col("error").alias("_error"), F.col("decoder").alias("_decoder"))
+    dead = raw.where(F.col("event_date").isNull()).select(*_KEY, "value", "timestamp", *before)
+    is_changed = ~F.col("error").eqNullSafe(F.col("_error"))
+    own = decoder_fingerprint(topic)
     return decode(dead, topic).select(
         *_KEY,
         "event",
         "error",
         event_date(topic).alias("event_date"),
         F.when(F.col("error").isNull(), F.current_timestamp()).alias("redecoded_at"),
-        F.lit(decoder_fingerprint(topic)).alias("decoder"),
-        (~F.col("error").eqNullSafe(F.col("_before"))).alias("_is_changed"),
+        F.lit(own).alias("decoder"),
+        is_changed.alias("_is_changed"),
+        (is_changed | ~F.col("_decoder").eqNullSafe(F.lit(own))).alias("_is_written"),
     )
 
 

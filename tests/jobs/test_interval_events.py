@@ -119,6 +119,14 @@ def test_what_was_redecoded_is_read_by_every_version(spark, local_lake):
     assert read(spark, local_lake, EARLIER) == (rows, 4), "as is what the older version cannot decode itself"
 
 
+def test_after_redecoding_no_run_of_that_decoder_looks_at_dead_letters_again(spark, local_lake):
+    archive(spark, local_lake, EARLIER, [b"garbage", None, b"[]"])
+    assert read(spark, local_lake, STRICTER) == ({}, 0)
+    result = redecode(spark, STRICTER, local_lake, "r1")
+    assert (result["examined"], result["moved"], result["changed_reason"]) == (3, 0, 0)
+    assert read(spark, local_lake, STRICTER) == ({}, None)
+
+
 def test_a_run_says_how_many_events_the_archive_had_beside_how_many_it_read(spark, local_lake):
     archive(spark, local_lake, EARLIER, VALUES)
     for topic, read_and_archived in ((EARLIER, (3, None)), (LATER, (4, 3)), (STRICTER, (2, 3))):
