@@ -44,7 +44,7 @@ def pause_kafka(scene: Scene) -> str:
 
 
 def _await_silence(scene: Scene) -> None:
-    """Until 50 records in a row were sent and none was acknowledged: what the broker had acknowledged in its last moment
+    """Until 50 records in a row were sent and none was acknowledged: what the broker acknowledged in its last moment
     may be told later."""
     acknowledged, sent = scene.load.acknowledged, scene.load.sent
 
