@@ -135,7 +135,8 @@ class AirflowClient:
         """Queue one run per logical date from `start` to `end`, both inclusive.
 
         `reprocess` says which dates that have a run are run again. A paused DAG leaves the runs queued; one
-        backfill per DAG may be active.
+        backfill per DAG may be active. Unpause it afterwards: on SQLite Airflow commits run by run, deletes them where
+        it meets a lock, and a scheduler that has taken one meanwhile ends with StaleDataError.
         """
         body = {
             "dag_id": dag_id,
