@@ -109,7 +109,8 @@ def _as_declared(rows: DataFrame, column: str, topic: Topic) -> Column:
     """An event of the archive with the fields that the topic declares here: the archive's have those of every
     declaration so far, and may lack new ones."""
     held = rows.schema[column].dataType.fieldNames()  # type: ignore[attr-defined]
-    fields = {
-        field.name: F.col(f"{column}.{field.name}") if field.name in held else F.lit(None) for field in topic.fields
-    }
-    return F.struct(*(fields[field.name].cast(field.type).alias(field.name) for field in topic.fields))
+
+    def value(name: str) -> Column:
+        return F.col(f"{column}.{name}") if name in held else F.lit(None)
+
+    return F.struct(*(value(field.name).cast(field.type).alias(field.name) for field in topic.fields))

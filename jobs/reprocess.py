@@ -44,16 +44,7 @@ def reprocess(
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
     rows = interval_rows(events.rows, pipeline, interval).withColumn("_run", F.lit(run))
-    ensure_table(spark, rows.schema, lake.batch(pipeline.name), ["_interval", "_run"])
-    (
-        rows.write.format("delta")
-        .mode("append")
-        .option("txnAppId", run)
-        .option("txnVersion", 0)
-        .option("mergeSchema", "true")  # another version may have columns that this one lacks, or lack some
-        .partitionBy("_interval", "_run")
-        .save(lake.batch(pipeline.name))
-    )
+    _write(spark, rows, lake.batch(pipeline.name), run)
     written = read_table(spark, lake.batch(pipeline.name))
     written = written.where((F.col("_interval") == interval.id) & (F.col("_run") == run))
     _check_whole(written, pipeline, interval)
@@ -67,6 +58,19 @@ def reprocess(
         "rows_written": written.count(),
         **speed_parity(spark, pipeline, interval, lake, version, events.rows, offsets, coverage, written),
     }
+
+
+def _write(spark: SparkSession, rows: DataFrame, uri: str, run: str) -> None:
+    ensure_table(spark, rows.schema, uri, ["_interval", "_run"])
+    (
+        rows.write.format("delta")
+        .mode("append")
+        .option("txnAppId", run)
+        .option("txnVersion", 0)
+        .option("mergeSchema", "true")  # another version may have columns that this one lacks, or lack some
+        .partitionBy("_interval", "_run")
+        .save(uri)
+    )
 
 
 def _rows_by_day(raw: DataFrame, reads: Interval) -> Dict[str, int]:

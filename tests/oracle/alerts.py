@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any, Dict, Union
+from typing import Any, Dict, Iterable, Tuple, Union
 
-from tests.oracle.ticks import Tick
+from tests.oracle.ticks import Sent, Tick, read_tick
 
-__all__ = ["alert_of", "read_alert"]
+__all__ = ["Alerts", "alert_of", "alerts_of", "read_alert"]
+
+Alerts = Dict[Tuple[int, int], Dict[str, Any]]
+"""By the partition and the offset of their events."""
+
+
+def alerts_of(records: Iterable[Sent], topic: str) -> Alerts:
+    """What the records of a topic should bring about."""
+    ticks = [tick for tick in map(read_tick, records) if tick and tick.volume >= 990]
+    return {(tick.partition, tick.offset): alert_of(tick, topic) for tick in ticks}
 
 
 def alert_of(tick: Tick, topic: str) -> Dict[str, Any]:

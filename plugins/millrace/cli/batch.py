@@ -85,8 +85,7 @@ def reprocess_interval(
     from millrace.builders.reprocess_job import reprocess_job
     from millrace.cli.follow import owner_token, run_to_end
     from millrace.lake.declared import declared
-    from millrace.lake.late_records import record_publication
-    from millrace.lake.published import publish
+    from millrace.lake.late_records import publish_and_record
     from millrace.lake.serving import served_version
 
     version = version or served_version(connection.environment, pipeline)
@@ -99,17 +98,9 @@ def reprocess_interval(
     result = connection.notes.read_json(Lake("").run_result(pipeline.name, job.owner))
     if result is None:
         raise MillraceError(f"run {job.owner!r} of {pipeline.name!r} left no result on the lake; run it again")
-    published = publish(
-        connection.environment,
-        pipeline,
-        interval,
-        run=job.owner,
-        version=result["version"],
-        certificate=certificate,
-        result=result,
+    published = publish_and_record(
+        connection.environment, pipeline, interval, run=job.owner, certificate=certificate, result=result
     )
-    if published:
-        record_publication(connection.environment, pipeline, interval, result["version"])
     return {**result, "published": published, "partial": certificate.partial}
 
 

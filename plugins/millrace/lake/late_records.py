@@ -11,18 +11,38 @@ from jobs.interval import Interval
 from jobs.lake import Lake, batch_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.certificate import Certificate
 from millrace.lake.pending_late import LookBack, pending_late
-from millrace.lake.published import Publication, publications_of
+from millrace.lake.published import Publication, publication_of, publish
 from millrace.lake.store import LakeStore
 
-__all__ = ["late_records", "record_look_back", "record_publication"]
+__all__ = ["late_records", "publish_and_record", "record_look_back", "record_publication"]
+
+
+def publish_and_record(
+    environment: Environment,
+    pipeline: Pipeline,
+    interval: Interval,
+    *,
+    run: str,
+    certificate: Certificate,
+    result: dict[str, Any],
+) -> bool:
+    """`publish` under the version that the result names, and a record of it where that is published."""
+    version = result["version"]
+    published = publish(
+        environment, pipeline, interval, run=run, version=version, certificate=certificate, result=result
+    )
+    if published:
+        record_publication(environment, pipeline, interval, version)
+    return published
 
 
 def record_publication(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> None:
     """Adds a record of what the version has published of the interval, and of what came since its run read."""
-    found = [each for each in publications_of(environment, pipeline, version) if each.interval == interval]
-    pending = pending_late(environment, pipeline, found)
-    _append(environment, pipeline, [_record(each, pending) for each in found])
+    found = publication_of(environment, pipeline, interval, version)
+    if found is not None:
+        _append(environment, pipeline, [_record(found, pending_late(environment, pipeline, [found]))])
 
 
 def record_look_back(environment: Environment, look: LookBack, until: datetime, within: timedelta) -> None:

@@ -30,6 +30,7 @@ __all__ = [
     "Publication",
     "all_publications",
     "publication_line",
+    "publication_of",
     "publications",
     "publications_of",
     "publish",
@@ -87,8 +88,7 @@ def publish(
     Other versions keep theirs; which version is served is said by `millrace.lake.serving`: the first ever published is.
     False when one of the same version is published that read more events, or as many with a proof that these are all
     where this one is partial, or from a newer archive: runs may end in any order, and however many do, one per version
-    is published. Nothing is committed where this run is published already, as by a task that was killed then. Safe to
-    call from several processes at once.
+    is published. Where this run is, as by a task that was killed then, nothing is committed. Safe to call at once.
 
     Raises ParityError where the layers differ and it is not known why (see `millrace.lake.gate`), and MillraceError
     where the run read something else than what its certificate proves (see `millrace.lake.run_extent`).
@@ -100,12 +100,10 @@ def publish(
         pipeline.name, interval, run, version, certificate.raw_version, certificate.to_json(), result, datetime.now(UTC)
     )
     for attempt in range(_ATTEMPTS):
-        table = _open(environment)
-        old = _read(table, pipeline, interval, version) if table is not None else []
-        if any(each.run == run for each in old):
-            return True
-        if not _supersedes(new, old):
-            return False
+        table, old = _standing(environment, pipeline, interval, version)
+        is_published = any(each.run == run for each in old)
+        if is_published or not _supersedes(new, old):
+            return is_published
         try:
             _commit(environment, table, new)
             return True
@@ -133,6 +131,13 @@ def publications(environment: Environment, pipeline: Pipeline) -> list[Publicati
 def publications_of(environment: Environment, pipeline: Pipeline, version: str) -> list[Publication]:
     """What one version has published, served or not, oldest interval first."""
     return [found for found in all_publications(environment, pipeline) if found.version == version]
+
+
+def publication_of(
+    environment: Environment, pipeline: Pipeline, interval: Interval, version: str
+) -> Publication | None:
+    """What a version has published of an interval, served or not."""
+    return next(iter(_standing(environment, pipeline, interval, version)[1]), None)
 
 
 def all_publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
@@ -167,6 +172,14 @@ def _open(environment: Environment) -> DeltaTable | None:
         return DeltaTable(Lake(environment.lake).published, storage_options=environment.delta_options())
     except TableNotFoundError:
         return None
+
+
+def _standing(
+    environment: Environment, pipeline: Pipeline, interval: Interval, version: str
+) -> tuple[DeltaTable | None, list[Publication]]:
+    """The table, and what it has of an interval under a version: one publication, or none."""
+    table = _open(environment)
+    return table, [] if table is None else _read(table, pipeline, interval, version)
 
 
 def _read(

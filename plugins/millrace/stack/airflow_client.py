@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -135,8 +136,7 @@ class AirflowClient:
         """Queue one run per logical date from `start` to `end`, both inclusive.
 
         `reprocess` says which dates that have a run are run again. A paused DAG leaves the runs queued; one
-        backfill per DAG may be active. Unpause it afterwards: on SQLite Airflow commits run by run, deletes them where
-        it meets a lock, and a scheduler that has taken one meanwhile ends with StaleDataError.
+        backfill per DAG may be active.
         """
         body = {
             "dag_id": dag_id,
@@ -146,7 +146,25 @@ class AirflowClient:
             "reprocess_behavior": reprocess,
             "max_active_runs": max_active_runs,
         }
-        return _backfill(self._post_unlocked("/backfills", body))
+        with self._paused(dag_id):
+            return _backfill(self._post_unlocked("/backfills", body))
+
+    @contextmanager
+    def _paused(self, dag_id: str) -> Iterator[None]:
+        """For the block; afterwards the DAG is as it was.
+
+        On SQLite Airflow commits a backfill run by run, and deletes them where it meets a lock: a scheduler that has
+        taken one meanwhile ends with StaleDataError.
+        """
+        was_paused = self.api.get(f"/dags/{quote(dag_id)}")["is_paused"]
+        if was_paused:
+            yield
+            return
+        self.pause(dag_id)
+        try:
+            yield
+        finally:
+            self.unpause(dag_id)
 
     def _post_unlocked(self, path: str, body: dict[str, Any]) -> Any:
         """POST again while Airflow answers that its SQLite database is locked: it has undone what it began."""

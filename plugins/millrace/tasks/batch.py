@@ -41,25 +41,15 @@ def publish_run(
 ) -> bool:
     """Publishes the run, and logs it, loudly where it is partial; False where a better one is published already."""
     from millrace.lake.certificate import Certificate
-    from millrace.lake.late_records import record_publication
-    from millrace.lake.published import publication_line, publish
+    from millrace.lake.late_records import publish_and_record
+    from millrace.lake.published import publication_line
 
-    environment = environment_for_task(environment_name)
     pipeline = find_pipeline(pipeline_name)
     interval = Interval.parse(interval_id, pipeline.interval)
     result = _result(pipeline_name, run, environment_name)
     proven = Certificate.from_json(certificate)
-    published = publish(
-        environment,
-        pipeline,
-        interval,
-        run=run,
-        version=result["version"],
-        certificate=proven,
-        result=result,
-    )
-    if published:
-        record_publication(environment, pipeline, interval, result["version"])
+    environment = environment_for_task(environment_name)
+    published = publish_and_record(environment, pipeline, interval, run=run, certificate=proven, result=result)
     level = logging.WARNING if published and proven.partial else logging.INFO
     _log.log(level, "interval %s: run %s: %s", interval.id, run, publication_line(published, proven.partial))
     return published

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from jobs.checkpoint import Checkpoint, of_topic
@@ -17,8 +15,8 @@ from millrace.platforms.protocol import RunningJob
 from tests.end_to_end.streams import Streams, await_true
 from tests.end_to_end.topic_oracle import read_topic
 from tests.faults.signals import kill
-from tests.oracle.alerts import alert_of, read_alert
-from tests.oracle.ticks import Sent, read_tick
+from tests.oracle.alerts import Alerts, alerts_of, read_alert
+from tests.oracle.ticks import Sent
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -35,15 +33,14 @@ def began_at(streams: Streams) -> dict[int, int]:
     return await_true("the first offsets of the alerts", lambda: of_topic(checkpoint.first_offsets(), stock_ticks.name))
 
 
-def expected(streams: Streams, first: dict[int, int]) -> dict[tuple[int, int], dict[str, Any]]:
+def expected(streams: Streams, first: dict[int, int]) -> Alerts:
     """By plain Python, from what Kafka holds; by the place of the event."""
     held = read_topic(streams.environment.kafka_bootstrap, stock_ticks.name)
     sent = [Sent(r.value, r.timestamp, r.partition, r.offset) for r in held if r.offset >= first[r.partition]]
-    ticks = [tick for tick in map(read_tick, sent) if tick and tick.volume >= 990]
-    return {(tick.partition, tick.offset): alert_of(tick, stock_ticks.name) for tick in ticks}
+    return alerts_of(sent, stock_ticks.name)
 
 
-def received(streams: Streams) -> dict[tuple[int, int], dict[str, Any]]:
+def received(streams: Streams) -> Alerts:
     records = read_topic(streams.environment.kafka_bootstrap, declared_alerts(stock_high_low).topic)
     alerts = [read_alert(record.value) for record in records]
     return {(alert["_partition"], alert["_offset"]): alert for alert in alerts}

@@ -77,18 +77,6 @@ def test_an_event_that_comes_after_the_run_is_pending_until_another_run_has_read
     assert pending(environment_here) == {"20261119T000000Z": 0, "20261120T000000Z": 0}
 
 
-@pytest.mark.parametrize("rows_read", [0, 1, 3])
-def test_what_a_run_decoded_otherwise_than_the_archive_is_not_pending(
-    environment_here: Environment, rows_read: int
-) -> None:
-    archive(environment_here, "2026-11-19T08:00", "2026-11-19T09:00", None)
-    of_run = publication(day("2026-11-19"), rows_read)
-    said = replace(of_run, result={**of_run.result, "rows_archived": 2})
-    assert pending_late(environment_here, DAILY, [said]) == {"20261119T000000Z": 0}
-    archive(environment_here, "2026-11-19T10:00")
-    assert pending_late(environment_here, DAILY, [said]) == {"20261119T000000Z": 1}
-
-
 EDGES = ("2028-02-28T23:59:59.999999", "2028-02-29T00:00", "2028-02-29T23:59:59.999999", "2028-03-01T00:00")
 
 

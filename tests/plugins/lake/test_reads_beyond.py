@@ -1,4 +1,5 @@
-"""Of windows and sessions that cross an interval, what is proven and what is pending late reaches beyond it."""
+"""What is proven and pending late of runs that read other events than the archive has of the interval: windows and
+sessions that cross its edges, and what was decoded anew."""
 
 from __future__ import annotations
 
@@ -161,3 +162,15 @@ def test_a_run_of_another_topic_is_counted_in_that_topics_archive(environment_he
     archive(environment_here, "2026-11-18T12:00", "2026-11-18T13:00")
     served = of_version(publication(day(18), 1), day(18), topic="stock_ticks")
     assert pending_late(environment_here, moved, [served]) == {day(18).id: 1}
+
+
+@pytest.mark.parametrize("rows_read", [0, 1, 3])
+def test_what_a_run_decoded_otherwise_than_the_archive_is_not_pending(
+    environment_here: Environment, rows_read: int
+) -> None:
+    archive(environment_here, "2026-11-19T08:00", "2026-11-19T09:00", None)
+    of_run = ran(day(19), rows_read)
+    said = replace(of_run, result={**of_run.result, "rows_archived": 2})
+    assert pending_late(environment_here, stock_high_low, [said]) == {"20261119T000000Z": 0}
+    archive(environment_here, "2026-11-19T10:00")
+    assert pending_late(environment_here, stock_high_low, [said]) == {"20261119T000000Z": 1}

@@ -35,15 +35,14 @@ from millrace.supervision.control import StreamControl
 from millrace.waiting import until
 from tests.end_to_end.drivers import driver_processes
 from tests.end_to_end.topic_oracle import KafkaRecord, read_topic
-from tests.oracle.alerts import alert_of, read_alert
-from tests.oracle.ticks import Sent, read_tick
+from tests.oracle.alerts import Alerts, alerts_of, read_alert
+from tests.oracle.ticks import Sent
 from tests.plugins.platforms.code_copies import TOPICS, copied_code, keep
 
 pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
 
 PIPELINE, QUERY = Path("pipelines/stock_high_low/pipeline.py"), alerts_query("stock_high_low")
 EPOCH, PATIENCE = timedelta(seconds=5), timedelta(minutes=3)
-Alerts = dict[tuple[int, int], dict[str, Any]]
 
 
 class Alerting:
@@ -109,8 +108,7 @@ class Alerting:
         first, topic = self.first_offsets(), self.pipeline.topic.name
         held = read_topic(self.environment.kafka_bootstrap, topic)
         sent = [Sent(r.value, r.timestamp, r.partition, r.offset) for r in held if r.offset >= first[r.partition]]
-        ticks = [tick for tick in map(read_tick, sent) if tick]
-        return {(tick.partition, tick.offset): alert_of(tick, topic) for tick in ticks if tick.volume >= 990}
+        return alerts_of(sent, topic)
 
     def await_all(self) -> None:
         self.await_true(lambda: set(self.places()) >= set(self.expected()))

@@ -35,14 +35,34 @@ MADE = (
 
 @contextmanager
 def airflow(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[AirflowClient, list[str]]]:
-    """Answers requests for backfills in turn; the paths that were asked for."""
-    left, asked = list(answers), []
+    """Answers requests for backfills of a paused DAG in turn; the paths that were asked for."""
+    with airflow_of(True, *answers) as (client, asked, _):
+        yield client, asked
+
+
+@contextmanager
+def airflow_of(is_paused: bool, *answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[AirflowClient, list, list]]:
+    """The same of a DAG that may be active; and whether it was paused at each request, and last of all."""
+    left, asked, paused = list(answers), [], [is_paused]
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             asked.append(self.path)
-            status, body = (201, {"access_token": "t"}) if self.path == "/auth/token" else left.pop(0)
+            if self.path == "/auth/token":
+                self._answer(201, {"access_token": "t"})
+            else:
+                paused.append(paused[-1])
+                self._answer(*left.pop(0))
+
+        def do_GET(self) -> None:
+            self._answer(200, {"is_paused": paused[-1]})
+
+        def do_PATCH(self) -> None:
+            paused[-1] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["is_paused"]
+            self._answer(200, {})
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -56,7 +76,7 @@ def airflow(*answers: tuple[int, dict[str, Any]]) -> Iterator[tuple[AirflowClien
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield AirflowClient(f"http://127.0.0.1:{server.server_port}", "admin", "secret"), asked
+            yield AirflowClient(f"http://127.0.0.1:{server.server_port}", "admin", "secret"), asked, paused
         finally:
             server.shutdown()
 
@@ -71,3 +91,16 @@ def test_another_error_is_told_at_once() -> None:
     with airflow(BROKEN, MADE) as (client, asked), pytest.raises(AirflowApiError, match="was answered 500"):
         client.create_backfill("d", DAY, DAY)
     assert asked == ["/auth/token", "/api/v2/backfills"]
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_dag_is_paused_while_its_backfill_is_made_and_then_as_it_was(is_paused: bool) -> None:
+    with airflow_of(is_paused, LOCKED, MADE) as (client, _, paused):
+        client.create_backfill("d", DAY, DAY)
+    assert paused == [True, True, is_paused]
+
+
+def test_a_dag_is_as_it_was_also_where_its_backfill_is_refused() -> None:
+    with airflow_of(False, BROKEN) as (client, _, paused), pytest.raises(AirflowApiError):
+        client.create_backfill("d", DAY, DAY)
+    assert paused == [True, False]
