@@ -8,14 +8,10 @@ from datetime import timedelta
 from jobs.errors import MillraceError
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
-from millrace.stack import process
+from millrace.stack.airflow import stop_airflow
 from millrace.stack.lifecycle import down
-from millrace.stack.process_record import load_records
 
-__all__ = ["stop_airflow", "stop_everything"]
-
-_AIRFLOW_PREFIX = "airflow-"
-_AIRFLOW_TIMEOUT = timedelta(seconds=10)
+__all__ = ["stop_everything"]
 
 
 def stop_everything(home: Home, reason: str, grace: timedelta = timedelta(seconds=30)) -> list[str]:
@@ -30,14 +26,6 @@ def stop_everything(home: Home, reason: str, grace: timedelta = timedelta(second
         done = [*jobs.result(), *(f"{name}: stopped" for name in airflow.result())]
     done += _stop_jobs(home, reason, timedelta(seconds=5))  # what Airflow may have submitted in its last moment
     return done + [f"{name}: stopped" for name in down(home)]
-
-
-def stop_airflow(home: Home) -> list[str]:
-    """End Airflow's processes and the tasks below them, whatever else is starting; the names of those that lived."""
-    names = [record.name for record in load_records(home) if record.name.startswith(_AIRFLOW_PREFIX)]
-    with ThreadPoolExecutor(max_workers=len(names) or 1) as pool:
-        lived = list(pool.map(lambda name: process.stop(home, name, _AIRFLOW_TIMEOUT), names))
-    return [name for name, had_lived in zip(names, lived, strict=True) if had_lived]
 
 
 def _stop_jobs(home: Home, reason: str, grace: timedelta) -> list[str]:

@@ -28,8 +28,7 @@ from millrace.platforms.databricks_policy import prepare_policy
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.platforms.protocol import JobState, RunningJob
 from millrace.producers import Settings, generate, send
-from millrace.shutdown import stop_airflow
-from millrace.stack.airflow import start_airflow
+from millrace.stack.airflow import start_airflow, stop_airflow
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.lifecycle import down, up
 from millrace.stack.topics import ensure_topic

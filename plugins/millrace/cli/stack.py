@@ -97,6 +97,7 @@ def _lines(found: dict[str, Any], is_here: bool) -> Iterator[str]:
         yield f"environment {found['environment']}: its jobs run on {found['platform']}"
     if found["airflow"]:
         yield f"Airflow: {found['airflow']['url']} ({_health(found['airflow']['health'])})"
+    yield from found["restarts"]
     yield from found["versions"]
     yield from found["partial"]
     if found["problem"]:

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from millrace.environment import Environment
     from millrace.platforms.protocol import RunningJob, SparkPlatform
 
-__all__ = ["current_status", "partial_intervals", "stream_status"]
+__all__ = ["current_status", "partial_intervals", "recent_restarts", "stream_status"]
 
 _PATIENCE = timedelta(minutes=1)
+_RECENT = timedelta(days=1)
 _NOTHING: dict[str, Any] = {"streams": [], "versions": [], "partial": [], "jobs": []}
 
 
@@ -29,7 +30,8 @@ def current_status(home: Home | None = None, patience: timedelta = _PATIENCE) ->
     `streams` are those of the topics, and of each pipeline that of the served version and all that run. `versions`
     says where the code here is another version than the served one, `partial` which published intervals are served as
     partial, and why. Times are in seconds (`uptime_s`), lags in records. `processes` and `airflow` are those of the
-    local stack: they are empty for an environment that is elsewhere. What a cluster does not tell within `patience` is
+    local stack, and so are `restarts`, what died of it and when it is started again: they are empty for an environment
+    that is elsewhere. What a cluster does not tell within `patience` is
     a problem: its client may try for minutes.
     """
     home = home or Home.current()
@@ -41,6 +43,7 @@ def current_status(home: Home | None = None, patience: timedelta = _PATIENCE) ->
         "platform": environment and environment.platform,
         "processes": _processes(home) if is_local else [],
         "airflow": _airflow(home) if is_local else None,
+        "restarts": recent_restarts(home) if is_local else [],
         **({**_NOTHING, "problem": problem} if environment is None else _spark(environment, home, problem, patience)),
     }
 
@@ -117,6 +120,14 @@ def _airflow(home: Home) -> dict[str, Any] | None:
     if not any(record.name.startswith("airflow-") for record in load_records(home)):
         return None
     return {"url": airflow_url(home), "health": health(home)}
+
+
+def recent_restarts(home: Home) -> list[str]:
+    """What ended by itself within the last day, in words."""
+    from millrace.stack.restarts import load_restarts
+
+    since = datetime.now(UTC) - _RECENT
+    return [restart.line() for restart in load_restarts(home) if restart.at > since]
 
 
 def stream_status(environment: Environment, home: Home, *, answers: bool) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from millrace.demo.render import render
 from millrace.demo.screen import show
 from millrace.demo.steps import Steps
 from millrace.home import Home
-from millrace.shutdown import stop_airflow, stop_everything
-from millrace.stack.airflow import airflow_url
+from millrace.shutdown import stop_everything
+from millrace.stack.airflow import airflow_url, stop_airflow
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.airflow_settings import ADMIN, admin_password
 from millrace.stack.jars import ensure_jars

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from itertools import chain
 
 import httpx
 
@@ -17,9 +19,20 @@ from millrace.stack.airflow_settings import process_environment, write_connectio
 from millrace.stack.process_record import ProcessRecord, load_record
 from millrace.stack.settings import LOOPBACK, load_settings, ports_for
 
-__all__ = ["AIRFLOW", "airflow_url", "health", "prepare_airflow", "start_airflow"]
+__all__ = [
+    "AIRFLOW",
+    "AIRFLOW_KEEPER",
+    "AIRFLOW_PROCESSES",
+    "airflow_url",
+    "health",
+    "prepare_airflow",
+    "start_airflow",
+    "start_process",
+    "stop_airflow",
+]
 
 AIRFLOW = "airflow"
+AIRFLOW_KEEPER = "airflow-keeper"
 # Airflow's own log servers listen on every interface; on one machine the API server reads the files itself.
 _COMMANDS = {
     "airflow-api-server": ["api-server"],
@@ -27,13 +40,14 @@ _COMMANDS = {
     "airflow-dag-processor": ["dag-processor"],
     "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
 }
-
+AIRFLOW_PROCESSES = tuple(_COMMANDS)
 
 _COMPONENTS = {
     "scheduler": "airflow-scheduler",
     "triggerer": "airflow-triggerer",
     "dag_processor": "airflow-dag-processor",
 }
+_STOP_TIMEOUT = timedelta(seconds=10)
 
 
 def airflow_url(home: Home) -> str:
@@ -49,21 +63,42 @@ def prepare_airflow(home: Home) -> None:
 
     It needs no other part of the stack.
     """
-    if not any(process.is_running(home, name) for name in _COMMANDS):
+    if not any(process.is_running(home, name) for name in AIRFLOW_PROCESSES):
         write_settings(home, ports_for(home, AIRFLOW, ("port",))["port"])
         _migrate_once(home)
 
 
 def start_airflow(home: Home, environment: Environment) -> list[str]:
-    """Start what is not running of the four processes and wait until all are healthy; the names of those started."""
-    missing = [name for name in _COMMANDS if not process.is_running(home, name)]
-    if not missing:
-        return []
-    prepare_airflow(home)
-    write_connections(home, environment)  # on each start: it follows Azurite's port
-    records = [_start(home, name) for name in missing]
-    process.await_ready(home, records, lambda: set(health(home).values()) == {"healthy"}, timeout=timedelta(minutes=3))
+    """Start what is not running of the four processes and wait until all are healthy; the names of those started.
+
+    The keeper beside them (`millrace.stack.airflow_keeper`) starts each of them again when it dies.
+    """
+    missing = [name for name in AIRFLOW_PROCESSES if not process.is_running(home, name)]
+    if missing:
+        prepare_airflow(home)
+        write_connections(home, environment)  # on each start: it follows Azurite's port
+        records = [start_process(home, name) for name in missing]
+        process.await_ready(
+            home, records, lambda: set(health(home).values()) == {"healthy"}, timeout=timedelta(minutes=3)
+        )
+    if not process.is_running(home, AIRFLOW_KEEPER):
+        _start_keeper(home)
+        missing.append(AIRFLOW_KEEPER)
     return missing
+
+
+def stop_airflow(home: Home) -> list[str]:
+    """End Airflow's processes and the tasks below them, whatever else is starting; the names of those that lived.
+
+    The keeper ends first, or it would start again what ends.
+    """
+
+    def stop(name: str) -> list[str]:
+        return [name] if process.stop(home, name, _STOP_TIMEOUT) else []
+
+    stopped = stop(AIRFLOW_KEEPER)
+    with ThreadPoolExecutor(max_workers=len(AIRFLOW_PROCESSES)) as pool:
+        return stopped + list(chain.from_iterable(pool.map(stop, AIRFLOW_PROCESSES)))
 
 
 def health(home: Home) -> dict[str, str]:
@@ -86,10 +121,17 @@ def _component_health(home: Home, key: str, told: dict[str, str | None]) -> str:
     return told.get("status") or "unhealthy"
 
 
-def _start(home: Home, name: str) -> ProcessRecord:
+def start_process(home: Home, name: str) -> ProcessRecord:
+    """Start one of `AIRFLOW_PROCESSES` after `prepare_airflow`; one that runs is kept."""
     endpoint = airflow_url(home) if name == "airflow-api-server" else ""
     command = [*_airflow(), *_COMMANDS[name]]
     return process.start(home, name, command, env=process_environment(home), cwd=home.airflow, endpoint=endpoint)
+
+
+def _start_keeper(home: Home) -> None:
+    command = [sys.executable, "-m", "millrace.stack.airflow_keeper"]
+    env = {"MILLRACE_HOME": str(home.root), "MILLRACE_DOWNLOADS": str(home.downloads)}
+    process.start(home, AIRFLOW_KEEPER, command, env=env)
 
 
 def _airflow() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Literal
 from millrace.environment import load_environment
 from millrace.home import Home
 from millrace.stack import process
-from millrace.stack.airflow import prepare_airflow, start_airflow
+from millrace.stack.airflow import prepare_airflow, start_airflow, stop_airflow
 from millrace.stack.azurite import AZURITE, start_azurite
 from millrace.stack.containers import ensure_container
 from millrace.stack.file_lock import exclusive
@@ -64,7 +64,7 @@ def down(home: Home | None = None) -> list[str]:
     if not home.run.exists():
         return []
     with exclusive(home.root / "stack.lock"):
-        return process.stop_all(home, last=(KAFKA, AZURITE))
+        return stop_airflow(home) + process.stop_all(home, last=(KAFKA, AZURITE))
 
 
 def status(home: Home | None = None) -> list[ProcessStatus]:

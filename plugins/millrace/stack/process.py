@@ -17,6 +17,7 @@ import psutil
 
 from jobs.errors import MillraceError
 from millrace.home import Home
+from millrace.stack.file_lock import exclusive
 from millrace.stack.process_record import ProcessRecord, forget, load_record, load_records, remember
 
 __all__ = ["await_ready", "environment_with", "is_running", "log_file", "start", "stop", "stop_all"]
@@ -33,31 +34,23 @@ def start(
     cwd: Path | None = None,
     endpoint: str = "",
 ) -> ProcessRecord:
-    """Start `command` as the process `name` in a session of its own and record it; a running one is kept.
+    """Start `command` as the process `name` in a session of its own and record it; a running one is kept, also one
+    that another process starts at this moment.
 
     `env` changes this process's environment, None takes a name out; secrets go there or into files, never
     into `command`.
     Standard output and error are appended to `<home>/logs/<name>.log`.
     """
-    existing = load_record(home, name)
-    if existing and existing.is_running:
-        return existing
-    if existing:
-        stop(home, name)  # what a crashed predecessor left behind
-    with _open_log(home, name) as log:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment_with(env or {}),
-            cwd=cwd,
-            start_new_session=True,
-        )
-    record = ProcessRecord(name, process.pid, psutil.Process(process.pid).create_time(), endpoint)
-    process.returncode = 0  # it is to outlive this object: no warning when the object goes
-    remember(home, record)
-    return record
+    with exclusive(home.run / f".{name}.lock"):
+        existing = load_record(home, name)
+        if existing and existing.is_running:
+            return existing
+        if existing:
+            stop(home, name)  # what a crashed predecessor left behind
+        pid = _spawn(home, name, command, environment_with(env or {}), cwd)
+        record = ProcessRecord(name, pid, psutil.Process(pid).create_time(), endpoint)
+        remember(home, record)
+        return record
 
 
 def environment_with(changes: Mapping[str, str | None]) -> dict[str, str]:
@@ -130,6 +123,21 @@ def stop_all(home: Home, last: Sequence[str] = (), timeout: timedelta = timedelt
 def log_file(home: Home, name: str) -> Path:
     """Where the output of the process `name` goes."""
     return home.logs / f"{name}.log"
+
+
+def _spawn(home: Home, name: str, command: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> int:
+    with _open_log(home, name) as log:
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    process.returncode = 0  # it is to outlive this object: no warning when the object goes
+    return process.pid
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:

@@ -1,4 +1,4 @@
-"""Airflow's scheduler and triggerer: killed, and started again as an operator would; the streams never notice."""
+"""Airflow's scheduler and triggerer: killed, and started again by the stack itself; the streams never notice."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _HEALTH = {"airflow-scheduler": "scheduler", "airflow-triggerer": "triggerer"}
 
 
 def kill_under_streams(scene: Scene, name: str) -> str:
-    """Nothing of the stack starts it again: `millrace up` does. Until then the streams run on, unsupervised."""
+    """The stack's keeper starts it again; the streams run on meanwhile."""
     before = {stream.title: stream.running().id for stream in scene.streams}
     _kill(scene, name)
     for stream in scene.streams:
         stream.await_batch(stream.planned() + 1)
     assert {stream.title: stream.driver().id for stream in scene.streams} == before, "a driver did not outlive it"
-    assert scene.stack.start_airflow() == [name]
+    _await_back(scene, name)
     # What supervises now is the new process: it brings a killed driver back.
     victim = scene.chance.choice(scene.streams)
     job = victim.driver()
     kill(victim.processes(job))
     await_true(f"Airflow to bring {victim.title} back", lambda: victim.driver().id != job.id, PATIENCE * 2)
-    return f"killed; both drivers ran on; `millrace up` started it, and {victim.title} was brought back after a kill"
+    return f"killed; both drivers ran on; it was started again, and {victim.title} was brought back after a kill"
 
 
 def kill_under_batch_run(scene: Scene, name: str) -> str:
@@ -49,7 +49,7 @@ def kill_under_batch_run(scene: Scene, name: str) -> str:
 
     await_true(f"the reprocess of {day:%Y-%m-%d}", is_deferred)
     _kill(scene, name)
-    assert scene.stack.start_airflow() == [name]
+    _await_back(scene, name)
     state = airflow.await_run(_DAG, run, PATIENCE * 3)
     assert state == "success", airflow.tasks(_DAG, run)
     after = scene.served(day)
@@ -62,10 +62,14 @@ def _kill(scene: Scene, name: str) -> None:
     process = scene.stack.record(name).process()
     assert process is not None, f"{name} does not run"
     kill([process])
-    assert not scene.stack.is_running(name)
+    assert scene.stack.record(name).process() != process, f"{name} outlived its kill"
+
+
+def _await_back(scene: Scene, name: str) -> None:
+    """Health is that of the process that runs: an older one's heartbeat does not count."""
     await_true(
-        f"Airflow to say that its {_HEALTH[name]} is not healthy",
-        lambda: health(scene.stack.home)[_HEALTH[name]] != "healthy",
+        f"the keeper to bring {name} back, healthy",
+        lambda: scene.stack.is_running(name) and health(scene.stack.home)[_HEALTH[name]] == "healthy",
         timedelta(minutes=2),
     )
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from jobs.errors import MillraceError
+from millrace.cli.status import recent_restarts
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.stack import process
-from millrace.stack.airflow import health
+from millrace.stack.airflow import AIRFLOW_KEEPER, health
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.lifecycle import down, status, up
-from millrace.stack.process_record import load_records
+from millrace.stack.process_record import ProcessRecord, load_records
 from millrace.stack.topics import ensure_topic
+from millrace.waiting import until
 
 pytestmark = pytest.mark.stack
 YEARS_AGO_MS = 1_000_000_000_000
@@ -28,6 +31,10 @@ ONE_MIB = 1024 * 1024
 def family(home: Home) -> list[psutil.Process]:
     leaders = [psutil.Process(record.pid) for record in load_records(home) if record.is_running]
     return leaders + [child for leader in leaders for child in leader.children(recursive=True)]
+
+
+def record_of(home: Home, name: str) -> ProcessRecord:
+    return next(record for record in load_records(home) if record.name == name)
 
 
 def listening_addresses(processes: list[psutil.Process]) -> set[str]:
@@ -111,17 +118,34 @@ def test_it_listens_on_loopback_only_and_shows_no_secret(home: Home, environment
     assert environment.account_key() not in arguments + logs
 
 
-def test_airflow_becomes_healthy_on_loopback_and_heals(home: Home) -> None:
+def test_airflow_becomes_healthy_on_loopback_and_what_dies_of_it_comes_back(home: Home) -> None:
     started = up(home)
     assert {name for name in started if name.startswith("airflow")} == {
-        f"airflow-{part} started" for part in ("api-server", "scheduler", "dag-processor", "triggerer")
+        f"airflow-{part} started" for part in ("api-server", "scheduler", "dag-processor", "triggerer", "keeper")
     }
     assert set(health(home).values()) == {"healthy"}
     assert listening_addresses(family(home)) == {"127.0.0.1"}
     assert AirflowClient.local(home).import_errors() == []
-    scheduler = next(record for record in load_records(home) if record.name == "airflow-scheduler")
+    scheduler = record_of(home, "airflow-scheduler")
     os.kill(scheduler.pid, signal.SIGKILL)
     os.waitpid(scheduler.pid, 0)
     assert health(home)["scheduler"] == "healthy", "by its last heartbeat, which is why up() does not trust it alone"
-    assert up(home) == ["airflow-scheduler started"]
+
+    def is_back() -> bool:
+        return record_of(home, "airflow-scheduler").pid != scheduler.pid and health(home)["scheduler"] == "healthy"
+
+    assert until(is_back, timedelta(minutes=2)), recent_restarts(home)
+    assert [line.partition(":")[0] for line in recent_restarts(home)] == ["airflow-scheduler"]
+    assert up(home) == []
+
+
+def test_up_heals_what_nobody_kept(home: Home) -> None:
+    up(home)
+    names = (AIRFLOW_KEEPER, "airflow-scheduler")
+    for name in names:  # the keeper first, so that it cannot help
+        record = record_of(home, name)
+        os.kill(record.pid, signal.SIGKILL)
+        assert until(lambda record=record: not record.is_running, timedelta(seconds=10))
+    assert set(up(home)) == {f"{name} started" for name in names}
+    assert set(health(home).values()) == {"healthy"}
     assert up(home) == []
