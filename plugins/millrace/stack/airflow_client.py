@@ -118,10 +118,13 @@ class AirflowClient:
         return self.run_state(dag_id, run_id)
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> list[str]:
-        """The lines that one try of a task has logged so far; raises AirflowApiError for a try that has not begun."""
+        """The lines that one try of a task has logged so far, and what it raised, as the UI shows both.
+
+        Raises AirflowApiError for a try that has not begun.
+        """
         path = f"{_run_path(dag_id, run_id)}/taskInstances/{quote(task_id)}/logs/{try_number}"
         answer = self.api.get(path, map_index=map_index, full_content=True)
-        return [line if isinstance(line, str) else str(line["event"]) for line in answer["content"]]
+        return [text for line in answer["content"] for text in _log_lines(line)]
 
     def create_backfill(
         self,
@@ -204,6 +207,16 @@ def _is_locked(error: AirflowApiError) -> bool:
 
 def _run_path(dag_id: str, run_id: str) -> str:
     return f"/dags/{quote(dag_id)}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _log_lines(line: str | dict[str, Any]) -> Iterator[str]:
+    """An exception is not in the line's text but beside it."""
+    if isinstance(line, str):
+        yield line
+        return
+    yield str(line["event"])
+    for error in line.get("error_detail") or ():
+        yield from f"{error['exc_type']}: {error['exc_value']}".splitlines()
 
 
 def _backfill(told: dict[str, Any]) -> Backfill:

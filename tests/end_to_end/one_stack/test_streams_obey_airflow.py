@@ -6,8 +6,12 @@ from urllib.parse import quote
 
 import pytest
 
+from millrace.home import Home
 from millrace.platforms import platform_for
 from millrace.platforms.protocol import RunningJob
+from millrace.stack.airflow import AIRFLOW_PROCESSES, health
+from millrace.stack.process_record import load_records
+from millrace.supervision.restart_policy import RestartPolicy
 from tests.end_to_end.streams import ARCHIVE, Streams, await_true
 from tests.faults.signals import kill
 
@@ -41,6 +45,18 @@ class Person:
     def running(self) -> RunningJob | None:
         return platform_for(self.streams.environment).find(ARCHIVE)
 
+    def words_of(self, job: RunningJob) -> list[str]:
+        """What the driver itself has said, not Spark."""
+        return [line for line in platform_for(self.streams.environment).logs(job.id, 600) if "millrace: " in line]
+
+    def await_successor(self, job: RunningJob) -> RunningJob | None:
+        """The driver that follows `job`; None where the task has failed instead."""
+        failed = await_true("another driver, or the end", lambda: self.state() == "failed" or self._other(job))
+        return self._other(job) if failed is not True else None
+
+    def _other(self, job: RunningJob) -> RunningJob | None:
+        return found if (found := self.running()) and found.id != job.id else None
+
     def await_stopped(self, job: RunningJob) -> None:
         """And the run is over, or else Airflow, which is about to end it, forgets what is cleared."""
         await_true(f"the end of {ARCHIVE}", lambda: self.running() is None and not self.streams.processes(job))
@@ -48,7 +64,7 @@ class Person:
 
     def await_another(self, before: RunningJob) -> RunningJob:
         """Another driver, alone, whose task waits for it."""
-        job = await_true("another driver", lambda: (job := self.running()) and job.id != before.id and job)
+        job = await_true("another driver", lambda: self._other(before))
         self.await_state("deferred")
         return job
 
@@ -93,3 +109,41 @@ def test_a_stream_whose_task_is_cleared_starts_again(settled: Streams) -> None:
     person.await_another(before)
     assert settled.processes(before) == []
     settled.settle()
+
+
+def test_a_stream_outlives_every_process_of_airflow_and_is_supervised_by_those_that_follow(settled: Streams) -> None:
+    person, home = Person(settled), Home.current()
+    before = settled.driver(ARCHIVE)
+    person.await_state("deferred")
+    dead = [record for record in load_records(home) if record.name in AIRFLOW_PROCESSES]
+    assert len(dead) == len(AIRFLOW_PROCESSES)
+    kill([process for record in dead if (process := record.process())])
+
+    def are_back() -> bool:
+        processes = {record.pid for record in load_records(home) if record.is_running}
+        return not processes & {record.pid for record in dead} and set(health(home).values()) == {"healthy"}
+
+    await_true("other processes of Airflow, all healthy", are_back)
+    assert settled.driver(ARCHIVE).id == before.id
+    assert settled.processes(before), "the driver outlived them"
+    person.await_state("deferred")
+    kill(settled.processes(before))
+    person.await_another(before)
+
+
+def test_a_stream_whose_drivers_keep_dying_is_given_up_and_says_why_with_the_drivers_last_words(
+    settled: Streams,
+) -> None:
+    person, job = Person(settled), settled.driver(ARCHIVE)
+    deaths, last = 0, job
+    while job:
+        last, words = job, await_true("the driver's first words", lambda job=job: person.words_of(job))
+        kill(settled.processes(job))
+        deaths += 1
+        job = person.await_successor(job)
+    assert 1 < deaths <= RestartPolicy().max_quick_failures
+    log = "\n".join(person.client.task_log(ARCHIVE, person.run, TASK))
+    for part in ("5 drivers in a row ended within 10 min, the limit is 5", "exit code 137", *words):
+        assert part in log
+    person.clear()
+    person.await_another(last)

@@ -18,6 +18,7 @@ from millrace.demo.sample import sample_intervals
 from millrace.demo.screen import show, steps_table
 from millrace.demo.steps import Steps
 from millrace.waiting import until
+from tests.processes import mentioning
 
 
 def test_without_a_terminal_each_change_is_a_line() -> None:
@@ -69,16 +70,4 @@ def test_an_interrupted_start_leaves_no_process_behind(number: int, tmp_path: Pa
         out, _ = demo.communicate(timeout=120)
     assert demo.returncode == 130
     assert "nothing is left running" in out
-    assert _mentioning(str(tmp_path)) == []
-
-
-def _mentioning(text: str) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if text.encode() in environment and process.name != str(os.getpid()):
-            found.append(process.name)
-    return found
+    assert mentioning(str(tmp_path)) == []

@@ -1,0 +1,92 @@
+"""The demonstration as a newcomer runs it: once to the end, a second time with what is there, and after a crash."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from millrace.environment import load_environment
+from millrace.home import Home
+from millrace.lake.published import publications
+from millrace.stack.lifecycle import up
+from millrace.stack.process_record import load_records
+from millrace.waiting import until
+from tests.processes import mentioning
+
+pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(1800)]
+
+PATIENCE = timedelta(minutes=12)
+STAYS = "Everything goes on until you press Ctrl-C."
+
+
+class Newcomer:
+    """Somebody at a terminal, with a data folder of their own."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._environment = os.environ | {"MILLRACE_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
+
+    def run(self, *words: str) -> str:
+        """A command that ends well; what it printed."""
+        done = subprocess.run(
+            self._command(*words), env=self._environment, capture_output=True, text=True, check=False, timeout=1200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, out: Path, *words: str) -> subprocess.Popen[bytes]:
+        with out.open("wb") as file:
+            return subprocess.Popen(self._command(*words), env=self._environment, stdout=file, stderr=file)
+
+    def left(self) -> list[str]:
+        """Processes that know the data folder."""
+        return mentioning(str(self.home.root))
+
+    @staticmethod
+    def _command(*words: str) -> list[str]:
+        return [sys.executable, "-c", f"from millrace.cli import main; main({list(words)!r})"]
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
+    newcomer = Newcomer(Home(tmp_path / "home"))
+    yield newcomer
+    newcomer.run("down")
+
+
+def test_the_demonstration_holds_resumes_with_its_data_and_leaves_nothing_behind_also_after_a_crash(
+    newcomer: Newcomer, tmp_path: Path
+) -> None:
+    told = newcomer.run("demo", "--exit-when-done")
+    agreed = re.search(r"batch and speed agree: ([\d,]+) of ([\d,]+) rows of 3 days", told)
+    assert agreed, told
+    assert agreed[1] == agreed[2] != "0"
+    assert newcomer.left() == []
+
+    up(newcomer.home, airflow=False)
+    published = runs(newcomer.home)
+    assert len(published) == 3
+    out = tmp_path / "second.log"
+    with newcomer.start(out, "demo") as second:
+        try:
+            assert until(lambda: STAYS in out.read_text() or second.poll() is not None, PATIENCE), out.read_text()
+            assert STAYS in out.read_text(), out.read_text()
+            assert runs(newcomer.home) == published, "what was published is not reprocessed"
+        finally:
+            second.kill()
+    assert len([record for record in load_records(newcomer.home) if record.is_running]) > 5, "a crash ends nobody else"
+    assert newcomer.left()
+    newcomer.run("down")
+    assert newcomer.left() == []
+
+
+def runs(home: Home) -> list[str]:
+    return [found.run for found in publications(load_environment("local", home=home), stock_high_low)]
