@@ -61,12 +61,13 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")
 	@$(VENV)/bin/python -m tests.faults --airflow $(ARGS)
 
-conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3, and through Databricks' API; kill what can be killed
+conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3 and through Databricks' API, and two versions side by side
 	@if [ -z "$(PYTHON33)" ]; then \
 		echo "Conformance is not tested: it needs Python 3.8; install it, or say PYTHON33=path"; exit 1; \
 	fi
 	@$(MAKE) --no-print-directory $(VENV33)/.setup conformance-software
-	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance tests/plugins/platforms/test_databricks_main_job.py $(ARGS)
+	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance \
+		tests/plugins/platforms/test_databricks_main_job.py tests/plugins/platforms/test_versions_side_by_side.py $(ARGS)
 
 # Livy, YARN and what drivers run on HDInsight, for the conformance tests, short or whole: no test fetches anything.
 conformance-software: setup-dev
