@@ -76,6 +76,20 @@ class Account:
         partitions = sorted({*self.counted.archived, *self.source.coverage, *lost})
         return [entry for partition in partitions for entry in self._entries(partition)]
 
+    def doubtful(self) -> set[int]:
+        """Partitions that end in Kafka below what is archived, as no earlier ledger has told: it may be so for ever, or
+        for a moment, while a broker becomes their leader. What follows from it is established, so ask again first.
+        """
+        return {partition for partition in self.source.coverage if self._is_doubtful(partition)}
+
+    def _is_doubtful(self, partition: int) -> bool:
+        end, reached = self.asked.end(partition), self.source.coverage[partition]
+        if end is None or end >= reached or self._is_other_topic:
+            return False
+        established = ((entry.start, entry.end) for entry in self._established(partition))
+        told = union(self._settled(partition), [(0, self.source.begin.get(partition, 0))], established)
+        return not self._is_marked(partition) or bool(subtract([(end, reached)], told))
+
     def _entries(self, partition: int) -> list[Entry]:
         established = [*self._established(partition), *self._broken(partition)]
         certain = list(self._certain(partition))
@@ -124,13 +138,17 @@ class Account:
         end, reached = self.asked.end(partition), self.source.coverage.get(partition, 0)
         if end is None or not (self._is_other_topic or end < reached):
             return
-        kind, at = (Kind.TRUNCATION, end) if self._is_same_topic else (Kind.RECREATED, 0)
-        marks = [entry for entry in self._old_of(partition) if entry.start == entry.end]
-        if any(entry.detail.get("topic_id") == self.asked.topic_id for entry in marks):
+        if self._is_marked(partition):
             return
+        kind, at = (Kind.TRUNCATION, end) if self._is_same_topic else (Kind.RECREATED, 0)
         was = self.old.source.topic_id if self.old else None
         detail = {"topic_id": self.asked.topic_id, "was": was, "archived_to": reached, "kafka_end": end}
         yield Entry(kind, partition, at, at, None, self.now, self.source.raw_version, detail)
+
+    def _is_marked(self, partition: int) -> bool:
+        """Whether an earlier ledger has told that the topic as it is now counts anew."""
+        marks = (entry for entry in self._old_of(partition) if entry.start == entry.end)
+        return any(entry.detail.get("topic_id") == self.asked.topic_id for entry in marks)
 
     def _explained(self, partition: int, gaps: Ranges) -> list[Finding]:
         if not gaps:
