@@ -31,6 +31,10 @@ class Asked:
     def topic_id(self) -> str | None:
         return self.witness.facts.topic_id if self.witness else None
 
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(self.witness.facts.held) if self.witness else []
+
     def first(self, partition: int) -> int | None:
         """The first offset that Kafka holds."""
         return self.witness.facts.held.get(partition, (0, 0))[0] if self.witness else None
@@ -41,12 +45,13 @@ class Asked:
 
 
 def begins(known: dict[int, int], noted: dict[int, int] | None, counted: Counted, asked: Asked) -> dict[int, int]:
-    """Per archived partition, the first offset that Kafka had for the archive; what is `known` stays.
+    """Per partition that the archive reads, the first offset that Kafka had for it; what is `known` stays.
 
-    `noted` is what the archive's checkpoint says. Without it, it is what Kafka holds first at this first look.
+    `noted` is what the archive's checkpoint says: a partition that it does not know was added later, and is read from
+    0. Without it, of the partitions that are archived it is what Kafka holds first at this first look.
     """
     if noted is not None:
-        return dict.fromkeys(counted.archived, 0) | noted | known
+        return dict.fromkeys([*counted.archived, *asked.partitions], 0) | noted | known
     found: dict[int, int] = {}
     for partition, ranges in counted.archived.items():
         first = asked.first(partition)
@@ -73,7 +78,7 @@ class Account:
     def entries(self) -> list[Entry]:
         """Those of the next ledger. Established gaps stay as they are; Kafka is asked about the others."""
         lost = {each.partition for loss in self.accepted for each in loss.lost}
-        partitions = sorted({*self.counted.archived, *self.source.coverage, *lost})
+        partitions = sorted({*self.counted.archived, *self.source.coverage, *self.source.begin, *lost})
         return [entry for partition in partitions for entry in self._entries(partition)]
 
     def doubtful(self) -> set[int]:
@@ -94,10 +99,15 @@ class Account:
         established = [*self._established(partition), *self._broken(partition)]
         certain = list(self._certain(partition))
         told = union(((e.start, e.end) for e in established), (finding.range for finding in certain))
-        gaps = subtract([(0, self.source.coverage.get(partition, 0))], told)
+        gaps = subtract(union([(0, self._judged_to(partition))]), told)
         findings = [*certain, *self._explained(partition, gaps)]
         found = [*established, *(self._entry(partition, finding) for finding in findings)]
         return sorted(found, key=lambda entry: (entry.start, entry.end))
+
+    def _judged_to(self, partition: int) -> int:
+        """The offset below which gaps are judged: the archive's coverage, and beyond it what Kafka has deleted."""
+        reached, first = self.source.coverage.get(partition, 0), self.asked.first(partition)
+        return reached if first is None or self._is_other_topic else max(reached, first)
 
     def _certain(self, partition: int) -> Iterator[Finding]:
         """What needs no witness."""
