@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from jobs.lake import Lake
 from jobs.small_files import SmallFiles
 
-__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "ranges_of_stream"]
+__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "lost_from", "lost_within", "ranges_of_stream"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,31 @@ def accepted_losses(files: SmallFiles, lake: Lake, topic: str) -> List[AcceptedL
     texts = (files.read(f"{folder}/{name}") for name in files.names(folder) if name.endswith(".json"))
     found = [AcceptedLoss.from_json(json.loads(text)) for text in texts if text]
     return sorted(found, key=lambda loss: (loss.when, loss.id))
+
+
+def lost_within(losses: Iterable[AcceptedLoss], start: datetime, end: datetime) -> Iterator[Tuple[LostRange, str]]:
+    """Each range of lost records that may belong to `[start, end)`, and why that is partial for ever, in words.
+
+    Certificates keep these words, and are compared by them.
+    """
+    for loss in losses:
+        for lost in (lost for lost in loss.lost if lost.touches(start, end)):
+            offsets = f"{lost.end - lost.start:,} offsets of partition {lost.partition}"
+            range_ = f"{lost.start:,} to {lost.end - 1:,}"
+            yield lost, f"accepted loss of {offsets} ({range_}) by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
+
+
+def lost_from(
+    losses: Iterable[AcceptedLoss], certificate: Mapping[str, Any], start: datetime, end: datetime
+) -> List[str]:
+    """What is said of `[start, end)` that a run with this certificate has read; accepted before or after: decision 31.
+
+    Where the archive was proven complete, the run had read what is below its coverage: that was lost later.
+    """
+    is_complete = certificate.get("partial") == []
+    coverage = certificate.get("coverage", {}) if is_complete else {}
+    found = lost_within(losses, start, end)
+    return [told for lost, told in found if lost.end > coverage.get(str(lost.partition), 0)]
 
 
 def ranges_of_stream(losses: Iterable[AcceptedLoss], stream: str) -> Iterator[Dict[int, Tuple[int, int]]]:

@@ -23,6 +23,8 @@ from jobs.windows import Sessions
 
 __all__ = ["Derivation", "SessionDerivation", "WindowDerivation"]
 
+# The micro-batch of an event that none has read, where it is taken as counted: before all others.
+_UNREAD = -1
 _PLACED = "_of_partition int, _of_offset long, _class int, _is_open boolean"
 
 
@@ -46,7 +48,7 @@ class WindowDerivation:
         return _distinct(self._marked.select(F.coalesce("_lacks", late).alias("kind")))
 
     def speed(self, lacks: str) -> DataFrame:
-        """Its rows. `lacks`: `_lacks` or `_lacks_if_decoded`."""
+        """Its rows. `lacks`: `_lacks`, `_lacks_if_decoded` or `_lacks_if_read` (see `jobs.speed_reads.mark`)."""
         return self._by_class(lambda late: F.col(lacks).isNull() & ~late)
 
     def batch_without(self, kind: str) -> DataFrame:
@@ -134,7 +136,8 @@ class SessionDerivation:
     def _place(self, lacks: str) -> DataFrame:
         """Adds the `_class` of the session that counted the event, and whether that `_is_open`; null where none did."""
         counted = self._marked.where(F.col(lacks).isNull() & ~is_late_for(first_end_us(self._pipeline)))
-        each = F.struct("_batch", "_closed_us", event_us(self._pipeline).alias("_time"), "partition", "offset")
+        batch = F.coalesce("_batch", F.lit(_UNREAD)).alias("_batch")
+        each = F.struct(batch, "_closed_us", event_us(self._pipeline).alias("_time"), "partition", "offset")
         by = [F.col(f"event.{name}") for name in self._sessions.by]
         groups = counted.groupBy(*by).agg(F.collect_list(each).alias("events")).select("events")
         place = partial(_places, gap=micros(self._sessions.gap), closed=self._closed)

@@ -20,7 +20,6 @@ __all__ = ["Journal", "Read", "Reads", "offset_ranges", "speed_reads", "whole_li
 _FIRST_LINE_BYTES = 64 * 1024
 
 OffsetRanges = Mapping[int, Tuple[int, int]]
-_Found = Tuple[List["Read"], int, Optional[datetime]]
 
 
 @dataclass(frozen=True)
@@ -49,14 +48,16 @@ class Reads:
     """What one checkpoint read. `began`: per partition the first offset that it read, or was to read.
 
     `last_batch`: the newest of its micro-batches that are meant, -1 where there is none. What had ended by
-    `closed_watermark` was closed after that one; nothing was where it is None. `skipped`: partition, first and end of
-    what it left out because a person had accepted the loss.
+    `closed_watermark` was closed after that one; nothing was where it is None. `ends`: per partition the offset after
+    the last one that it was to read. `skipped`: partition, first and end of what it left out because a person had
+    accepted the loss.
     """
 
     reads: List[Read]
     began: Dict[int, int]
     last_batch: int
     closed_watermark: Optional[datetime] = None
+    ends: Dict[int, int] = field(default_factory=dict)
     skipped: List[Tuple[int, int, int]] = field(default_factory=list)
 
     def find(self, partition: int, offset: int) -> Optional[Read]:
@@ -73,10 +74,14 @@ class Reads:
         """Whether a person had accepted that this checkpoint leaves the offset out."""
         return any(number == partition and start <= offset < end for number, start, end in self.skipped)
 
-    def any_from_kafka(self, partition: int, start: int, end: int) -> bool:
-        """Whether anything of `[start, end)` was read from Kafka."""
-        mine = (read for read in self.reads if read.partition == partition and not read.from_archive)
-        return any(read.first < end and start < read.after for read in mine)
+    def is_passed(self, partition: int, offset: int) -> bool:
+        """Whether the checkpoint has gone beyond the offset: nothing will read it any more."""
+        return offset < self.ends.get(partition, 0)
+
+    def from_kafka(self, partition: int, start: int, end: int) -> List[Read]:
+        """Who read anything of `[start, end)` from Kafka."""
+        mine = (read for read in self.of_partition(partition) if not read.from_archive)
+        return [read for read in mine if read.first < end and start < read.after]
 
     @cached_property
     def _by_partition(self) -> Dict[int, Tuple[List[int], List[Read]]]:
@@ -89,6 +94,15 @@ class Reads:
         return found
 
 
+@dataclass(frozen=True)
+class _Newest:
+    """Of the newest micro-batch that is meant: its number (-1: there is none), its watermark, and where it ended."""
+
+    batch_id: int = -1
+    watermark: Optional[datetime] = None
+    ends: Dict[int, int] = field(default_factory=dict)
+
+
 class Journal:
     """The lines of one checkpoint (by its query id) about one topic, in a folder with one file a day."""
 
@@ -98,23 +112,22 @@ class Journal:
         self._query_id = query_id
         self._topic = topic
 
-    def reads(self, offsets: OffsetRanges, until: Optional[Mapping[int, int]] = None) -> _Found:
-        """The micro-batches that may have read these offsets (first, last) of each partition; the newest's number, and
-        its watermark.
+    def reads(self, offsets: OffsetRanges, until: Optional[Mapping[int, int]] = None) -> Tuple[List[Read], _Newest]:
+        """The micro-batches that may have read these offsets (first, last) of each partition, and the newest of all.
 
         With `until`: only those that read nothing at or above these offsets. Reads the journals of the days on which
         that can have been, and the newest.
         """
         found: Dict[int, List[Read]] = {}
-        newest, watermark = -1, None
+        newest = _Newest()
         for line in self._lines(offsets):
             ends = of_topic(line["end_offsets"], self._topic)
             if until is None or all(end <= until.get(partition, 0) for partition, end in ends.items()):
                 batch = int(line["batch_id"])
-                if batch >= newest:
-                    newest, watermark = batch, _moment(line["watermark"])
+                if batch >= newest.batch_id:
+                    newest = _Newest(batch, _moment(line["watermark"]), ends)
                 found[batch] = list(self._of_line(line, offsets))
-        return [read for batch in sorted(found) for read in found[batch]], newest, watermark
+        return [read for batch in sorted(found) for read in found[batch]], newest
 
     def _lines(self, offsets: OffsetRanges) -> Iterator[Dict[str, Any]]:
         names = sorted(self._files.names(self._folder))
@@ -168,11 +181,12 @@ def speed_reads(
     if query_id is None:
         return None
     journal = Journal(files, lake.progress_folder(speed_stream(pipeline.name, version)), query_id, topic)
-    reads, last_batch, closed = journal.reads(offsets, until)
+    reads, newest = journal.reads(offsets, until)
     stream = Lake("").checkpoint(speed_query(pipeline.name), version)
     accepted = ranges_of_stream(accepted_losses(files, lake, topic), stream)
     skipped = [(partition, *ends) for ranges in accepted for partition, ends in ranges.items()]
-    return Reads(reads, of_topic(checkpoint.first_offsets(), topic), last_batch, closed, skipped)
+    began = of_topic(checkpoint.first_offsets(), topic)
+    return Reads(reads, began, newest.batch_id, newest.watermark, newest.ends, skipped)
 
 
 def whole_lines(text: str) -> Iterator[Dict[str, Any]]:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.errors import MillraceError
 
-__all__ = ["HeldOffsets", "LostOffsetsError", "cut_off", "lost_ranges", "next_offsets", "told_ranges", "unaccepted"]
+__all__ = [
+    "SETTLED_WITHIN",
+    "HeldOffsets",
+    "LostOffsetsError",
+    "cut_off",
+    "lost_ranges",
+    "next_offsets",
+    "told_ranges",
+    "unaccepted",
+]
+
+# A broker that has just become a partition's leader may tell an old end for a moment.
+SETTLED_WITHIN = timedelta(seconds=20)
 
 OffsetRanges = Mapping[int, Tuple[int, int]]
 

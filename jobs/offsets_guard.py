@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Dict, Mapping, Optional, Tuple
 
 from pyspark.sql import SparkSession
@@ -18,6 +17,7 @@ from jobs.kafka_offsets import held_offsets
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import (
+    SETTLED_WITHIN,
     HeldOffsets,
     LostOffsetsError,
     cut_off,
@@ -28,9 +28,6 @@ from jobs.lost_offsets import (
 )
 
 __all__ = ["OffsetsGuard"]
-
-# A broker that has just become a partition's leader may tell an old end for a moment.
-_SETTLED_WITHIN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class OffsetsGuard:
 
     def _settled(self) -> HeldOffsets:
         """What Kafka holds. Raises LostOffsetsError where that is not the topic that the query has read from."""
-        deadline = time.monotonic() + _SETTLED_WITHIN.total_seconds()
+        deadline = time.monotonic() + SETTLED_WITHIN.total_seconds()
         while True:
             held = held_offsets(self.spark, self.bootstrap, self.topic)
             self._check_topic(held)

@@ -7,20 +7,20 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.accepted_losses import accepted_losses
 from jobs.causes import Causes
 from jobs.derivation import Derivation, SessionDerivation, WindowDerivation
 from jobs.interval import EPOCH, Interval
-from jobs.journal import Reads, offset_ranges, speed_reads
+from jobs.journal import Reads, speed_reads
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.late_counts import late_counts
+from jobs.lost_events import lost_reads, touched_keys
 from jobs.parity import compare
 from jobs.pipeline import Pipeline
 from jobs.speed import newest_rows
 from jobs.speed_reads import mark, micros
 from jobs.tables import read_table
-from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, OTHER_VERSION, UNEXPLAINED
+from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION
 from jobs.windows import Sessions
 
 __all__ = ["speed_parity"]
@@ -57,11 +57,9 @@ def speed_parity(
         of_version = of_version.where(F.col("_batch_id") <= reads.last_batch)
     marked = marked.cache()
     speed = newest_rows(of_version, pipeline)
-    beyond = _has_lost(files, lake, pipeline, version, interval, coverage)
-    otherwise = ACCEPTED_LOSS if beyond else UNEXPLAINED
-    causes = Causes(
-        batch, speed, pipeline, lambda keys: _derivation(marked, pipeline, interval, keys, reads), otherwise
-    )
+    lost = lost_reads(files, lake, pipeline, version, interval, coverage)
+    touched = touched_keys(lost, of_version, batch, speed, pipeline) if lost else None
+    causes = Causes(batch, speed, pipeline, lambda keys: _derivation(marked, pipeline, interval, keys, reads), touched)
     try:
         return {
             "parity": compare(batch, speed, pipeline, causes.find),
@@ -71,23 +69,6 @@ def speed_parity(
     finally:
         causes.release()
         marked.unpersist()
-
-
-def _has_lost(
-    files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str, interval: Interval, coverage: Mapping[int, int]
-) -> bool:
-    """Whether the speed layer may have counted events of the interval that the archive has lost: nobody can derive its
-    answer again then."""
-    wanted = pipeline.reads(interval)
-    lost = [
-        each
-        for loss in accepted_losses(files, lake, pipeline.topic.name)
-        for each in loss.lost
-        if each.touches(wanted.start, wanted.end)
-    ]
-    ends = [(each.partition, offset) for each in lost for offset in (each.start, each.end - 1)]
-    reads = speed_reads(files, lake, pipeline, version, offset_ranges(ends), coverage) if lost else None
-    return reads is not None and any(reads.any_from_kafka(each.partition, each.start, each.end) for each in lost)
 
 
 def _derivation(
@@ -103,5 +84,5 @@ def _never_read(events: DataFrame, others: DataFrame, pipeline: Pipeline) -> Dat
     """Of a version that has never run. `others`: what other versions say of the interval."""
     kind = OTHER_VERSION if others.limit(1).count() else BEFORE_STREAM
     return mark(events, Reads([], {}, -1), pipeline).withColumns(
-        dict.fromkeys(("_lacks", "_lacks_if_decoded"), F.lit(kind))
+        dict.fromkeys(("_lacks", "_lacks_if_decoded", "_lacks_if_read"), F.lit(kind))
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.journal import Reads
 from jobs.pipeline import Pipeline
-from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, NOT_YET_READ, REDECODED
+from jobs.verdicts import ACCEPTED_LOSS, BEFORE_STREAM, NOT_YET_READ, REDECODED, UNEXPLAINED
 
 __all__ = ["event_us", "is_late_for", "mark", "micros", "over"]
 
@@ -26,7 +26,8 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
 
     `events` has `event`, `partition`, `offset` and `redecoded_at`. A redecoded record was a dead letter for the
     archive; a speed layer whose decoder was corrected before may have decoded it: `_lacks_if_decoded` is the same for
-    that case.
+    that case. An event that no micro-batch read although a later one read on behind it lies in a hole, which nothing
+    explains: `_lacks_if_read` is the same for a speed layer that had read it.
     `_batch` is the micro-batch that read it. An event was late for a window that had ended by `_late_us` (see
     `is_late_for`), and found those sessions closed that had ended by `_closed_us`: microseconds, null where none had.
     """
@@ -40,7 +41,8 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
     unread = F.col("_first").isNull()
     lacks = (
         F.when(unread & _is_skipped(reads), ACCEPTED_LOSS)
-        .when(unread & _is_before(reads), BEFORE_STREAM)
+        .when(unread & _is_below(reads.began), BEFORE_STREAM)
+        .when(unread & _is_below(reads.ends), UNEXPLAINED)
         .when(unread, NOT_YET_READ)
     )
     redecoded = F.when(~unread & F.col("redecoded_at").isNotNull(), REDECODED)
@@ -48,6 +50,7 @@ def mark(events: DataFrame, reads: Reads, pipeline: Pipeline) -> DataFrame:
         *events.columns,
         F.coalesce(redecoded, lacks).alias("_lacks"),
         lacks.alias("_lacks_if_decoded"),
+        F.coalesce(redecoded, F.when(lacks != UNEXPLAINED, lacks)).alias("_lacks_if_read"),
         "_batch",
         F.expr("unix_micros(_late)").alias("_late_us"),
         F.expr("unix_micros(_closed)").alias("_closed_us"),
@@ -74,11 +77,12 @@ def over(moment_us: Column, length_us: int) -> Column:
     return (moment_us % length_us + length_us) % length_us
 
 
-def _is_before(reads: Reads) -> Any:
-    is_before = F.lit(False)
-    for partition, began in reads.began.items():
-        is_before = is_before | ((F.col("partition") == partition) & (F.col("offset") < began))
-    return is_before
+def _is_below(ends: Mapping[int, int]) -> Any:
+    """Whether an offset is below its partition's of these."""
+    is_below = F.lit(False)
+    for partition, end in ends.items():
+        is_below = is_below | ((F.col("partition") == partition) & (F.col("offset") < end))
+    return is_below
 
 
 def _is_skipped(reads: Reads) -> Any:

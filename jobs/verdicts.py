@@ -39,12 +39,15 @@ def verdict(
 ) -> Optional[str]:
     """Why the speed layer's answer for a window that ends then lacks one event; None where it counted it there.
 
-    `read` is who read its offset, if any. The same rule as `jobs.speed_reads`, which does it for an interval in Spark.
+    `read` is who read its offset, if any. An offset that nobody read although later ones were read is a hole, which
+    nothing explains. The same rule as `jobs.speed_reads`, which does it for an interval in Spark.
     """
     if read is None and reads.is_skipped(partition, offset):
         return ACCEPTED_LOSS
+    if read is None and offset < reads.began.get(partition, 0):
+        return BEFORE_STREAM
     if read is None:
-        return BEFORE_STREAM if offset < reads.began.get(partition, 0) else NOT_YET_READ
+        return UNEXPLAINED if reads.is_passed(partition, offset) else NOT_YET_READ
     if redecoded:
         return REDECODED
     return LATE if read.is_late(window_end) else None

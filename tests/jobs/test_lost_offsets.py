@@ -139,9 +139,9 @@ def test_a_version_that_was_fed_from_the_archive_has_counted_nothing_of_what_the
     files.texts[f"{folder}/2026-11-20.jsonl"] = "\n".join(map(json.dumps, (fed, read)))
     reads = speed_reads(files, lake, stock_high_low, version, {0: (10, 49)})
     assert [(each.first, each.after) for each in reads.reads] == [(10, 40), (40, 50)]
-    assert not reads.any_from_kafka(0, 20, 30)
-    assert reads.any_from_kafka(0, 39, 41)
-    assert not reads.any_from_kafka(1, 39, 41)
+    assert reads.from_kafka(0, 20, 30) == []
+    assert [each.batch_id for each in reads.from_kafka(0, 39, 41)] == [4]
+    assert reads.from_kafka(1, 39, 41) == []
 
 
 @pytest.mark.parametrize(("planned", "committed", "written", "noted"), [

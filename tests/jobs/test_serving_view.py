@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
 
+from jobs.accepted_losses import AcceptedLoss, LostRange
 from jobs.interval import Interval
+from jobs.lake_files import LakeFiles
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.speed import newest_rows
 from jobs.tables import read_table
@@ -23,7 +26,10 @@ ROW = (
     "symbol string, window_start timestamp, window_end timestamp, open decimal(18,4), high decimal(18,4),"
     " low decimal(18,4), close decimal(18,4), volume long, count long, _interval string"
 )
-PUBLISHED = "pipeline string, version string, _interval string, run string, certificate string"
+PUBLISHED = (
+    "pipeline string, version string, _interval string, interval_start timestamp, interval_end timestamp, run string,"
+    " certificate string, result string"
+)
 
 
 def values(minute, close, interval):
@@ -40,7 +46,7 @@ def batch_row(minute, close, run, interval=FRIDAY):
 
 
 def publication(run, interval=FRIDAY, pipeline="stock_high_low", certificate="{}", version="v1"):
-    return (pipeline, version, interval.id, run, certificate)
+    return (pipeline, version, interval.id, interval.start, interval.end, run, certificate, "{}")
 
 
 @pytest.fixture
@@ -131,6 +137,17 @@ def test_rows_of_an_interval_that_was_published_as_partial_are_marked(spark, loc
     assert marks() == {(FRIDAY.id, "batch", True), (SATURDAY.id, "speed", False)}
     publish(publication("r1", certificate='{"partial": []}'), publication("r2", SATURDAY))
     assert marks() == {(FRIDAY.id, "batch", False), (SATURDAY.id, "batch", False)}
+
+    accept_loss(spark, local_lake, start=5, end=7, until=FRIDAY.end)  # of either day, or of one before
+    read = '{"partial": [], "coverage": {"0": %d}}'
+    publish(publication("r1", certificate=read % 6), publication("r2", SATURDAY, certificate=read % 7))
+    assert marks() == {(FRIDAY.id, "batch", True), (SATURDAY.id, "batch", False)}
+
+
+def accept_loss(spark, lake, start, end, until):
+    lost = [LostRange(0, start, end, "retention loss", None, until)]
+    loss = AcceptedLoss("1", "stock_ticks", None, "ada", until, "why", {}, {}, lost)
+    LakeFiles(spark).create(f"{lake.accepted_losses('stock_ticks')}/1.json", json.dumps(loss.to_json()))
 
 
 def test_a_view_is_a_snapshot_whatever_is_published_meanwhile(spark, local_lake, batch, speed, publish):

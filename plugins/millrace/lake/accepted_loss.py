@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from jobs.accepted_losses import AcceptedLoss, accepted_losses
+from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_within
 from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
@@ -63,13 +63,7 @@ def accepted(environment: Environment, topic: str) -> list[AcceptedLoss]:
 
 def accepted_within(environment: Environment, topic: str, interval: Interval) -> list[str]:
     """Why the interval is partial for ever: a line for each range of lost records that may belong to it."""
-    return [
-        f"accepted loss of {lost.end - lost.start:,} offsets of partition {lost.partition} ({lost.start:,} to"
-        f" {lost.end - 1:,}) by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
-        for loss in accepted(environment, topic)
-        for lost in loss.lost
-        if lost.touches(interval.start, interval.end)
-    ]
+    return [told for _, told in lost_within(accepted(environment, topic), interval.start, interval.end)]
 
 
 def not_accepted(environment: Environment, topic: str) -> list[str]:

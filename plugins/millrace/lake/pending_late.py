@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
+from jobs.run_reads import read_span, read_topic
 from millrace.environment import Environment
 from millrace.lake.certificate import Claim
 from millrace.lake.declared import declared, declared_served
 from millrace.lake.event_counts import count_events
 from millrace.lake.published import Publication, publications
-from millrace.lake.run_extent import read_span
 from millrace.lake.tables import open_table
 
 __all__ = ["LookBack", "is_of_topic", "look_back", "overdue", "pending_late", "why_repaired"]
@@ -50,7 +50,7 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
     }
     alike: dict[tuple[str, str], list[Publication]] = defaultdict(list)
     for each in published:
-        alike[_topic(pipeline, each), event_times[each.version]].append(each)
+        alike[read_topic(pipeline, each.certificate), event_times[each.version]].append(each)
     pending: dict[str, int] = {}
     for (topic, event_time), mine in alike.items():
         pending |= _pending(environment, pipeline, topic, event_time, mine)
@@ -91,11 +91,7 @@ def why_repaired(pending: int) -> str:
 
 def is_of_topic(pipeline: Pipeline, publication: Publication) -> bool:
     """Whether its run read the topic that `pipeline` declares."""
-    return _topic(pipeline, publication) == pipeline.topic.name
-
-
-def _topic(pipeline: Pipeline, publication: Publication) -> str:
-    return str(publication.certificate.get("topic") or pipeline.topic.name)
+    return read_topic(pipeline, publication.certificate) == pipeline.topic.name
 
 
 def _pending(
@@ -123,4 +119,4 @@ def _would_prove_more(environment: Environment, pipeline: Pipeline, publication:
     interval = publication.interval
     claim = Claim(environment, pipeline.topic, interval, pipeline.reads(interval))
     proof = claim.try_look().proof()
-    return proof is not None and proof.partial != publication.partial
+    return proof is not None and not set(publication.partial) <= set(proof.partial)

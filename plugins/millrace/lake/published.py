@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,12 +15,15 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
+from jobs.accepted_losses import lost_from
 from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
+from jobs.run_reads import read_span, read_topic
 from jobs.serving import versions_by_interval
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted
 from millrace.lake.certificate import Certificate
 from millrace.lake.gate import check_parity
 from millrace.lake.run_extent import check_extent
@@ -56,7 +59,10 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Publication:
-    """A row of `published`. `result` is what the run counted: see `jobs.reprocess.reprocess`."""
+    """A row of `published`. `result` is what the run counted: see `jobs.reprocess.reprocess`.
+
+    `lost`: the accepted losses, as of when it was read, that may have taken events from it (`jobs.accepted_losses`).
+    """
 
     pipeline: str
     interval: Interval
@@ -66,10 +72,28 @@ class Publication:
     certificate: dict[str, Any]
     result: dict[str, Any]
     published_at: datetime
+    lost: tuple[str, ...] = ()
 
     @property
     def partial(self) -> list[str]:
-        """Why the archive was not proven complete when the run read it; empty where it was."""
+        """Why the archive was not proven complete when the run read it, and what was accepted as lost since.
+
+        Empty where the run has read all.
+        """
+        return list(dict.fromkeys([*self._told, *self.lost]))
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int]:
+        """Of two runs of one version and interval the greater answers: see docs/decisions/0031.
+
+        What is proven goes before what is more: an archive that had rows twice was read in full as well.
+        """
+        is_proven = set(self._told) <= set(self.lost)
+        return is_proven, not self.partial, int(self.result.get("rows_read") or 0), self.raw_version
+
+    @property
+    def _told(self) -> list[str]:
+        """What the certificate says."""
         return list(self.certificate.get("partial") or [])
 
 
@@ -86,9 +110,9 @@ def publish(
     """This run answers for the interval from now on where its version is asked, in place of an older one.
 
     Other versions keep theirs; which version is served is said by `millrace.lake.serving`: the first ever published is.
-    False when one of the same version is published that read more events, or as many with a proof that these are all
-    where this one is partial, or from a newer archive: runs may end in any order, and however many do, one per version
-    is published. Where this run is, as by a task that was killed then, nothing is committed. Safe to call at once.
+    False when one of the same version is published that ranks above it (see `Publication.rank`): runs may end in any
+    order, and however many do, the one of the greatest rank is published per version. Where this run is, as by a task
+    that was killed then, nothing is committed. Safe to call at once.
 
     Raises ParityError where the layers differ and it is not known why (see `millrace.lake.gate`), and MillraceError
     where the run read something else than what its certificate proves (see `millrace.lake.run_extent`).
@@ -101,8 +125,9 @@ def publish(
     )
     for attempt in range(_ATTEMPTS):
         table, old = _standing(environment, pipeline, interval, version)
+        (new,) = _with_losses(environment, pipeline, [new])  # after `old`: no loss makes that one partial alone
         is_published = any(each.run == run for each in old)
-        if is_published or not _supersedes(new, old):
+        if is_published or any(each.rank > new.rank for each in old):
             return is_published
         try:
             _commit(environment, table, new)
@@ -118,7 +143,7 @@ def publish(
 def publication_line(published: bool, partial: Sequence[str]) -> str:
     """What became of a run, in words; `partial`: why its archive was not proven complete."""
     if not published:
-        return "not published: a run that read as much or more of the archive is"
+        return "not published: a run that proves more, or read as much or more of the archive, is"
     return f"published as partial: {'; '.join(partial)}" if partial else "published"
 
 
@@ -143,7 +168,7 @@ def publication_of(
 def all_publications(environment: Environment, pipeline: Pipeline) -> list[Publication]:
     """What every version has published, oldest interval first: one per version and interval."""
     table = _open(environment)
-    return [] if table is None else _read(table, pipeline)
+    return [] if table is None else _read(environment, table, pipeline)
 
 
 def served_publications(published: Iterable[Publication], versions: Sequence[str]) -> list[Publication]:
@@ -151,20 +176,6 @@ def served_publications(published: Iterable[Publication], versions: Sequence[str
     found = list(published)
     chosen = versions_by_interval([(each.interval.id, each.version) for each in found], versions)
     return [each for each in found if chosen.get(each.interval.id) == each.version]
-
-
-def _supersedes(new: Publication, published: list[Publication]) -> bool:
-    """`published`: of the same version and interval."""
-    return not any(_completeness(old) > _completeness(new) for old in published)
-
-
-def _completeness(publication: Publication) -> tuple[int, bool, int]:
-    """Events of an interval are only ever added to an archive: who read more has all that the other read.
-
-    Of two that read as much, a proof that this is all counts, then the newer archive.
-    """
-    rows_read = int(publication.result.get("rows_read") or 0)
-    return rows_read, not publication.partial, publication.raw_version
 
 
 def _open(environment: Environment) -> DeltaTable | None:
@@ -179,16 +190,32 @@ def _standing(
 ) -> tuple[DeltaTable | None, list[Publication]]:
     """The table, and what it has of an interval under a version: one publication, or none."""
     table = _open(environment)
-    return table, [] if table is None else _read(table, pipeline, interval, version)
+    return table, [] if table is None else _read(environment, table, pipeline, interval, version)
 
 
 def _read(
-    table: DeltaTable, pipeline: Pipeline, interval: Interval | None = None, version: str | None = None
+    environment: Environment,
+    table: DeltaTable,
+    pipeline: Pipeline,
+    interval: Interval | None = None,
+    version: str | None = None,
 ) -> list[Publication]:
     wanted = {"pipeline": pipeline.name, "_interval": interval and interval.id, "version": version}
     filters = [(name, "=", value) for name, value in wanted.items() if value]
-    rows = table.to_pyarrow_table(filters=filters).to_pylist()
-    return sorted(map(_publication, rows), key=lambda publication: publication.interval)
+    found = map(_publication, table.to_pyarrow_table(filters=filters).to_pylist())
+    return _with_losses(environment, pipeline, sorted(found, key=lambda publication: publication.interval))
+
+
+def _with_losses(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> list[Publication]:
+    """The same, each with what is accepted as lost from it by now; asked after they were read."""
+    topics = {read_topic(pipeline, each.certificate) for each in published}
+    losses = {topic: accepted(environment, topic) for topic in topics}
+    found = []
+    for each in published:
+        span = read_span(pipeline, each.interval, each.result)
+        of_topic = losses[read_topic(pipeline, each.certificate)]
+        found.append(replace(each, lost=tuple(lost_from(of_topic, each.certificate, span.start, span.end))))
+    return found
 
 
 def _publication(row: dict[str, Any]) -> Publication:

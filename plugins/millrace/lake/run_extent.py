@@ -10,15 +10,10 @@ from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import upgrade_query
 from jobs.pipeline import Pipeline
+from jobs.run_reads import read_span
 from millrace.lake.certificate import Certificate
 
-__all__ = ["check_extent", "read_span"]
-
-
-def read_span(pipeline: Pipeline, interval: Interval, result: Mapping[str, Any]) -> Interval:
-    """The event times that a run of the interval read; by the code here where its result does not say."""
-    told = result.get("reads")
-    return Interval(*map(datetime.fromisoformat, told)) if told else pipeline.reads(interval)
+__all__ = ["check_extent"]
 
 
 def check_extent(

@@ -27,12 +27,12 @@ def read_view(
 ) -> pa.Table:
     """The pipeline's rows with `row_time` in `[start, end)`, sorted by key, each with its `_layer`: batch or speed.
 
-    `_partial` marks the rows of intervals that were published from an archive that was not proven complete; `_version`
-    is the version that answers. Batch rows of the served runs (see `publications`), and of the intervals without one
-    the newest speed rows of the served version. `serving` is read first, then `published`, the other tables after
-    them: no interval is missing or doubled while one is being published or another version is switched to. `key` and
-    `row_time` are those that the version of a row declared; the rows are sorted by the served version's. The result has
-    no columns before either layer has written a row.
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete, or of which
+    something was accepted as lost since; `_version` is the version that answers. Batch rows of the served runs (see
+    `publications`), and of the intervals without one the newest speed rows of the served version. `serving` is read
+    first, then `published`, the other tables after them: no interval is missing or doubled while one is being published
+    or another version is switched to. `key` and `row_time` are those that the version of a row declared; the rows are
+    sorted by the served version's. The result has no columns before either layer has written a row.
     """
     import pyarrow as pa
 

@@ -26,6 +26,8 @@ from millrace.lake.accepted_loss import accept_loss, accepted, accepted_within
 from millrace.lake.ledger import update_ledger
 from millrace.lake.lost_offsets import find_lost
 from millrace.lake.neighbours import Neighbours
+from millrace.lake.pending_late import look_back, overdue
+from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended
@@ -201,12 +203,12 @@ def ticks(own_lake: Environment) -> ArchivedTopic:
     return found
 
 
-def accept(ticks: ArchivedTopic, since: datetime | None, until: datetime) -> None:
-    """As `accept_loss` leaves it."""
+def accept(ticks: ArchivedTopic, since: datetime | None, until: datetime, start: int = 1) -> None:
+    """As `accept_loss` leaves it: of one record of partition 1."""
     from jobs.accepted_losses import AcceptedLoss, LostRange
 
     name = ticks.topic.name
-    lost = [LostRange(1, 1, 2, "retention loss", since, until)]
+    lost = [LostRange(1, start, start + 1, "retention loss", since, until)]
     loss = AcceptedLoss("id", name, None, "ada", datetime(2026, 11, 20, tzinfo=UTC), "why", {}, {}, lost)
     path = f"{Lake('').accepted_losses(name)}/id.json"
     LakeStore(ticks.environment).write_json(path, loss.to_json())
@@ -225,6 +227,19 @@ def test_a_touched_interval_is_proven_and_partial_without_permission(ticks: Arch
     assert untouched is not None
     assert untouched.partial == []
     assert ticks.claim(earlier).partial().partial == []
+
+
+def test_what_a_later_loss_made_partial_is_not_run_again_for_that_alone(ticks: ArchivedTopic) -> None:
+    here, pipeline = ticks.environment, replace(stock_high_low, topic=ticks.topic, interval=HOUR)
+    hour = Interval.of(ended(3 * HOUR).start, HOUR)
+    proof = ticks.claim(hour).look().proof()
+    assert proof is not None
+    result = {"rows_read": 0, "rows_by_day": {hour.start.date().isoformat(): 0}}
+    publish(here, pipeline, hour, run="r", version="v1", certificate=proof, result=result)
+    accept(ticks, None, hour.end, start=2)  # what came after it in partition 1
+    look = look_back(here, pipeline)
+    assert [len(each.partial) for each in look.published] == [1]
+    assert overdue(here, look, datetime.now(UTC), timedelta(days=7)) == ({}, {})
 
 
 def test_a_loss_that_nobody_has_accepted_is_no_proof(own_lake: Environment, kafka: str, topic: Topic) -> None:
@@ -250,7 +265,9 @@ def test_the_command_shows_asks_and_says_what_to_do(own_lake: Environment, topic
     assert "4 to 5" in out
     assert accepted(own_lake, topic.name) == []
     assert command("accept-loss", topic.name, "--yes")[0] == 2
-    assert command("ledger", topic.name)[0] == 0
+    code, out, _ = command("ledger", topic.name)
+    assert code == 1, "Kafka has deleted what the archive would have read next"
+    assert "not complete: retention loss" in out
     code, out, _ = command("accept-loss", topic.name, "--yes", "--reason", "INC-1", "--json")
     told = json.loads(out)
     assert (code, told["streams"]) == (0, {f"checkpoints/archive__{topic.name}/1": {"0": [4, 6]}})

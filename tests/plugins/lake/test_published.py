@@ -121,7 +121,7 @@ def test_what_was_published_before_certificates_knew_of_partial_is_complete(own_
 
 PARTIAL_1, COMPLETE_1 = ("partial 1", 1, ["missing"]), ("complete 1", 1, [])
 PARTIAL_2, COMPLETE_2 = ("partial 2", 2, ["missing"]), ("complete 2", 2, [])
-MORE = ("partial 1 more", 1, ["missing"], 4)
+MORE, COMPLETE_1_MORE = ("partial 1 more", 1, ["missing"], 4), ("complete 1 more", 1, [], 4)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,18 @@ MORE = ("partial 1 more", 1, ["missing"], 4)
         (COMPLETE_2, PARTIAL_1, COMPLETE_2),
         (COMPLETE_1, PARTIAL_2, COMPLETE_1),  # both read as much, and one has proven that this is all
         (PARTIAL_2, COMPLETE_1, COMPLETE_1),
-        (COMPLETE_1, MORE, MORE),
-        (MORE, COMPLETE_2, MORE),
+        (COMPLETE_1, MORE, COMPLETE_1),  # what it lacks is pending late
+        (MORE, COMPLETE_1, COMPLETE_1),  # as of an archive that had rows twice
+        (MORE, COMPLETE_2, COMPLETE_2),
+        (MORE, PARTIAL_2, MORE),
+        (COMPLETE_1, COMPLETE_1_MORE, COMPLETE_1_MORE),
+        (COMPLETE_1_MORE, COMPLETE_2, COMPLETE_1_MORE),
         (PARTIAL_1, PARTIAL_2, PARTIAL_2),
         (PARTIAL_2, PARTIAL_1, PARTIAL_2),
     ],
     ids=lambda run: run[0].replace(" ", "-"),
 )
-def test_who_read_more_is_served_then_who_is_complete_then_who_read_the_newer_archive(
+def test_who_is_complete_is_served_then_who_read_more_then_who_read_the_newer_archive(
     own_lake: Environment, first: tuple, second: tuple, winner: tuple
 ) -> None:
     for run, raw_version, partial, *rows_read in (first, second):
@@ -148,12 +152,12 @@ def test_who_read_more_is_served_then_who_is_complete_then_who_read_the_newer_ar
     assert served(own_lake) == {interval(0).id: winner[0]}
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations([PARTIAL_1, COMPLETE_1, PARTIAL_2, COMPLETE_2]))[::5])
+@pytest.mark.parametrize("order", list(itertools.permutations([MORE, COMPLETE_1, PARTIAL_2, COMPLETE_2]))[::5])
 def test_whatever_the_order_the_complete_run_of_the_newest_archive_is_served(
     own_lake: Environment, order: tuple
 ) -> None:
-    for run, raw_version, partial in order:
-        publish_run(own_lake, 0, run, raw_version, partial=partial)
+    for run, raw_version, partial, *rows_read in order:
+        publish_run(own_lake, 0, run, raw_version, partial=partial, rows_read=rows_read[0] if rows_read else 3)
     assert served(own_lake) == {interval(0).id: "complete 2"}
 
 

@@ -31,6 +31,10 @@ class Asked:
     def topic_id(self) -> str | None:
         return self.witness.facts.topic_id if self.witness else None
 
+    @property
+    def partitions(self) -> list[int]:
+        return sorted(self.witness.facts.held) if self.witness else []
+
     def first(self, partition: int) -> int | None:
         """The first offset that Kafka holds."""
         return self.witness.facts.held.get(partition, (0, 0))[0] if self.witness else None
@@ -41,12 +45,13 @@ class Asked:
 
 
 def begins(known: dict[int, int], noted: dict[int, int] | None, counted: Counted, asked: Asked) -> dict[int, int]:
-    """Per archived partition, the first offset that Kafka had for the archive; what is `known` stays.
+    """Per partition that the archive reads, the first offset that Kafka had for it; what is `known` stays.
 
-    `noted` is what the archive's checkpoint says. Without it, it is what Kafka holds first at this first look.
+    `noted` is what the archive's checkpoint says: a partition that it does not know was added later, and is read from
+    0. Without it, of the partitions that are archived it is what Kafka holds first at this first look.
     """
     if noted is not None:
-        return dict.fromkeys(counted.archived, 0) | noted | known
+        return dict.fromkeys([*counted.archived, *asked.partitions], 0) | noted | known
     found: dict[int, int] = {}
     for partition, ranges in counted.archived.items():
         first = asked.first(partition)
@@ -73,17 +78,36 @@ class Account:
     def entries(self) -> list[Entry]:
         """Those of the next ledger. Established gaps stay as they are; Kafka is asked about the others."""
         lost = {each.partition for loss in self.accepted for each in loss.lost}
-        partitions = sorted({*self.counted.archived, *self.source.coverage, *lost})
+        partitions = sorted({*self.counted.archived, *self.source.coverage, *self.source.begin, *lost})
         return [entry for partition in partitions for entry in self._entries(partition)]
+
+    def doubtful(self) -> set[int]:
+        """Partitions that end in Kafka below what is archived, as no earlier ledger has told: it may be so for ever, or
+        for a moment, while a broker becomes their leader. What follows from it is established, so ask again first.
+        """
+        return {partition for partition in self.source.coverage if self._is_doubtful(partition)}
+
+    def _is_doubtful(self, partition: int) -> bool:
+        end, reached = self.asked.end(partition), self.source.coverage[partition]
+        if end is None or end >= reached or self._is_other_topic:
+            return False
+        established = ((entry.start, entry.end) for entry in self._established(partition))
+        told = union(self._settled(partition), [(0, self.source.begin.get(partition, 0))], established)
+        return not self._is_marked(partition) or bool(subtract([(end, reached)], told))
 
     def _entries(self, partition: int) -> list[Entry]:
         established = [*self._established(partition), *self._broken(partition)]
         certain = list(self._certain(partition))
         told = union(((e.start, e.end) for e in established), (finding.range for finding in certain))
-        gaps = subtract([(0, self.source.coverage.get(partition, 0))], told)
+        gaps = subtract(union([(0, self._judged_to(partition))]), told)
         findings = [*certain, *self._explained(partition, gaps)]
         found = [*established, *(self._entry(partition, finding) for finding in findings)]
         return sorted(found, key=lambda entry: (entry.start, entry.end))
+
+    def _judged_to(self, partition: int) -> int:
+        """The offset below which gaps are judged: the archive's coverage, and beyond it what Kafka has deleted."""
+        reached, first = self.source.coverage.get(partition, 0), self.asked.first(partition)
+        return reached if first is None or self._is_other_topic else max(reached, first)
 
     def _certain(self, partition: int) -> Iterator[Finding]:
         """What needs no witness."""
@@ -124,13 +148,17 @@ class Account:
         end, reached = self.asked.end(partition), self.source.coverage.get(partition, 0)
         if end is None or not (self._is_other_topic or end < reached):
             return
-        kind, at = (Kind.TRUNCATION, end) if self._is_same_topic else (Kind.RECREATED, 0)
-        marks = [entry for entry in self._old_of(partition) if entry.start == entry.end]
-        if any(entry.detail.get("topic_id") == self.asked.topic_id for entry in marks):
+        if self._is_marked(partition):
             return
+        kind, at = (Kind.TRUNCATION, end) if self._is_same_topic else (Kind.RECREATED, 0)
         was = self.old.source.topic_id if self.old else None
         detail = {"topic_id": self.asked.topic_id, "was": was, "archived_to": reached, "kafka_end": end}
         yield Entry(kind, partition, at, at, None, self.now, self.source.raw_version, detail)
+
+    def _is_marked(self, partition: int) -> bool:
+        """Whether an earlier ledger has told that the topic as it is now counts anew."""
+        marks = (entry for entry in self._old_of(partition) if entry.start == entry.end)
+        return any(entry.detail.get("topic_id") == self.asked.topic_id for entry in marks)
 
     def _explained(self, partition: int, gaps: Ranges) -> list[Finding]:
         if not gaps:

@@ -63,7 +63,8 @@ class Source:
     """Up to where the ledger has read the raw table, and what it must remember to go on from there.
 
     `commit` is the digest of that version's commit, `batch` the archive's last micro-batch in it. `begin`: per
-    partition, the first offset that Kafka had for the archive. `coverage`: the offset below which gaps are judged.
+    partition, the first offset that Kafka had for the archive. `coverage`: the offset below which gaps are judged, and
+    beyond it what Kafka has deleted.
     """
 
     raw_version: int

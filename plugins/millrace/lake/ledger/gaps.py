@@ -33,7 +33,8 @@ class Witness(Protocol):
 
 
 def classify(witness: Witness, partition: int, gaps: Ranges) -> list[Finding]:
-    """What every offset of the gaps is. They lie below the archive's coverage, so nothing of them is yet to come."""
+    """What every offset of the gaps is. They lie below the archive's coverage, so nothing of them is yet to come, or
+    below Kafka's first offset, so nothing of them will come any more."""
     low, high = witness.facts.held.get(partition, (0, 0))
     gone = intersect(gaps, [(0, low)])
     cut = intersect(gaps, [(max(low, high), max((end for _, end in gaps), default=0))])

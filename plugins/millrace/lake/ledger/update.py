@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from jobs.accepted_losses import accepted_losses
 from jobs.checkpoint import of_topic
 from jobs.errors import MillraceError
 from jobs.lake import Lake
+from jobs.lost_offsets import SETTLED_WITHIN
 from millrace.environment import Environment
 from millrace.lake.coverage import archive_checkpoint
 from millrace.lake.ledger.account import Account, Asked, begins
 from millrace.lake.ledger.archived import RawState, check_archive, read_archive, read_new
 from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Kind, Ledger, Source
+from millrace.lake.ledger.gaps import Witness
 from millrace.lake.ledger.kafka_topic import NoAnswerError, ask_kafka
 from millrace.lake.ledger.table import create_ledger, read_ledger, write_ledger
 from millrace.lake.store import LakeStore
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["LedgerReport", "update_ledger"]
 
 _ATTEMPTS = 20
+_PAUSE_S = 1
+
+Ask = Callable[[Environment, str], Witness]
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,13 @@ class LedgerReport:
         return max(0, self.kafka_end[partition] - self.ledger.source.coverage.get(partition, 0))
 
 
-def update_ledger(environment: Environment, topic: str) -> LedgerReport:
+def update_ledger(
+    environment: Environment, topic: str, *, ask: Ask = ask_kafka, patience: timedelta = SETTLED_WITHIN
+) -> LedgerReport:
     """Accounts for what was archived since the last update, and for every gap.
 
-    One commit, or none where nothing is new. Safe to call from several processes at once. Raises
+    One commit, or none where nothing is new. Safe to call from several processes at once. Where Kafka ends below the
+    archive, it is asked again: that is established once it has lasted for `patience` (see `Account.doubtful`). Raises
     MillraceError where the topic has no raw archive.
     """
     from deltalake.exceptions import CommitFailedError
@@ -65,7 +74,7 @@ def update_ledger(environment: Environment, topic: str) -> LedgerReport:
     for attempt in range(_ATTEMPTS):
         table = _open(environment, topic)
         old = read_ledger(table, topic)
-        report = _next(environment, topic, old)
+        report = _next(environment, topic, old, lambda: _ask(environment, topic, ask), patience)
         if report.ledger == old:
             return report
         try:
@@ -87,25 +96,39 @@ def _open(environment: Environment, topic: str) -> DeltaTable:
     return create_ledger(environment, topic)
 
 
-def _next(environment: Environment, topic: str, old: Ledger | None) -> LedgerReport:
-    """The archive is read before Kafka is asked, so Kafka's end is never behind it but for a loss."""
+def _next(
+    environment: Environment, topic: str, old: Ledger | None, ask: Callable[[], Asked], patience: timedelta
+) -> LedgerReport:
+    """The archive is read before Kafka is asked, so Kafka's end is never behind it but for a loss, or for a moment."""
     checkpoint = archive_checkpoint(environment, topic)
     raw, counted = _count(environment, topic, old, checkpoint.query_id())
     planned = checkpoint.planned(raw.batch) if raw.batch is not None else None
-    noted = checkpoint.first_offsets()
-    asked = _ask(environment, topic)
-    source = Source(
-        raw_version=raw.version,
-        commit=raw.commit,
-        batch=raw.batch,
-        topic_id=asked.topic_id or (old.source.topic_id if old else None),
-        begin=begins(old.source.begin if old else {}, of_topic(noted, topic) if noted else None, counted, asked),
-        coverage=_coverage(counted, of_topic(planned.end_offsets, topic) if planned else {}, old),
-    )
+    first = checkpoint.first_offsets()
+    noted = of_topic(first, topic) if first else None
+    coverage = _coverage(counted, of_topic(planned.end_offsets, topic) if planned else {}, old)
     accepted = accepted_losses(TextFiles(LakeStore(environment)), Lake(""), topic)
-    entries = Account(old, counted, source, asked, datetime.now(UTC), accepted).entries()
-    held = asked.witness.facts.held if asked.witness else {}
-    return LedgerReport(Ledger(topic, source, entries), {p: end for p, (_, end) in held.items()}, asked.why)
+
+    def account_of(asked: Asked) -> Account:
+        topic_id = asked.topic_id or (old.source.topic_id if old else None)
+        begin = begins(old.source.begin if old else {}, noted, counted, asked)
+        source = Source(raw.version, raw.commit, raw.batch, topic_id, begin, coverage)
+        return Account(old, counted, source, asked, datetime.now(UTC), accepted)
+
+    account = _settled(account_of, ask, patience)
+    held = account.asked.witness.facts.held if account.asked.witness else {}
+    ledger = Ledger(topic, account.source, account.entries())
+    return LedgerReport(ledger, {p: end for p, (_, end) in held.items()}, account.asked.why)
+
+
+def _settled(account_of: Callable[[Asked], Account], ask: Callable[[], Asked], patience: timedelta) -> Account:
+    """By an answer of Kafka in which nothing is doubtful, or what is has been so, at every look, for `patience`."""
+    since: dict[int, float] = {}
+    while True:
+        account, now = account_of(ask()), time.monotonic()
+        since = {partition: since.get(partition, now) for partition in account.doubtful()}
+        if all(now - moment >= patience.total_seconds() for moment in since.values()):
+            return account
+        time.sleep(_PAUSE_S)
 
 
 def _count(environment: Environment, topic: str, old: Ledger | None, query: str | None) -> tuple[RawState, Counted]:
@@ -122,9 +145,9 @@ def _by_partition(ledger: Ledger, kind: str) -> dict[int, list[tuple[int, int]]]
     return {partition: ranges for partition, ranges in found.items() if ranges}
 
 
-def _ask(environment: Environment, topic: str) -> Asked:
+def _ask(environment: Environment, topic: str, ask: Ask) -> Asked:
     try:
-        return Asked(ask_kafka(environment, topic))
+        return Asked(ask(environment, topic))
     except NoAnswerError as error:
         return Asked(None, str(error))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -255,7 +256,7 @@ def test_a_kafka_that_ends_below_an_archive_it_was_never_compared_with_is_anothe
 ) -> None:
     send(kafka, topic, 2)
     archive(own_lake, topic, range(5))
-    report = update_ledger(own_lake, topic)
+    report = update_ledger(own_lake, topic, patience=timedelta(0))
     assert told(report) == [("archived", 0, 5), ("topic recreated", 0, 0)]
     assert update_ledger(own_lake, topic).ledger == report.ledger
 
