@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -19,6 +20,7 @@ from millrace.tasks.batch import log_parity, publish_run
 from millrace.tasks.intervals import RunRequest
 from millrace.tasks.partial_label import label_partial, partial_label
 from millrace.tasks.repair import choose_intervals
+from millrace.tasks.runs_in_progress import covered_by_runs_in_progress
 
 __all__ = ["batch_layer", "interval_runs"]
 
@@ -44,6 +46,10 @@ a date without a time means midnight: to include day *D*, end at the hour of the
 *Late events*: what reaches an interval after the run that is served is *pending late*. Every scheduled run repairs the
 intervals that ended in the {within} before its data interval does and have such events: it runs them again. At once:
 trigger the DAG with `repair`, or `millrace repair {name}`. A backfill repairs none but its own.
+*Missed nights*: a scheduled run also runs the intervals of these {within} that no published run serves, because nothing
+ran or what ran failed, where the archive has events of them or the speed layer serves them; not those that a run which
+is queued or running covers. An interval whose newest run the gate refused is *held back* until the archive has more of
+it, or the gate accepts the run: the log of *intervals* warns of it each night. Run it at once with `interval`.
 Running an interval again, or twice at once, ends in one published result.
 """
 
@@ -60,10 +66,11 @@ def batch_layer(
     """The DAG `<pipeline>__batch`.
 
     `schedule` is a cron expression in UTC. At most `parallel` intervals are reprocessed at once, over all runs: each
-    is a Spark driver. `environment` is one of `infra/environments`. A scheduled run also repairs published intervals
-    with pending late events that ended up to `repair_within` before its data interval does; `timedelta(0)`: none.
-    A run waits up to `certify_within` for an interval's archive to be proven complete. Where the environment's file has
-    a table `[hdinsight.batch]`, a run makes a Spark cluster of its own and deletes it.
+    is a Spark driver. `environment` is one of `infra/environments`. Of the intervals that ended up to `repair_within`
+    before its data interval does, a scheduled run also repairs those with pending late events, and runs those that were
+    missed (see `millrace.lake.missed`); `timedelta(0)`: none. A run waits up to `certify_within` for an interval's
+    archive to be proven complete. Where the environment's file has a table `[hdinsight.batch]`, a run makes a Spark
+    cluster of its own and deletes it.
     """
     dag = DAG(
         dag_id=batch_query(pipeline.name),
@@ -86,7 +93,7 @@ def batch_layer(
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     )
     with dag:
-        _tasks(pipeline, parallel, environment, repair_within, certify_within)
+        _tasks(pipeline, schedule, parallel, environment, repair_within, certify_within)
     return dag
 
 
@@ -102,12 +109,19 @@ def _params() -> dict[str, Param]:
 
 
 def _tasks(
-    pipeline: Pipeline, parallel: int, environment: str | None, repair_within: timedelta, certify_within: timedelta
+    pipeline: Pipeline,
+    schedule: str,
+    parallel: int,
+    environment: str | None,
+    repair_within: timedelta,
+    certify_within: timedelta,
 ) -> None:
     @task
     def intervals() -> list[str]:
-        request = RunRequest.of(get_current_context())
-        return choose_intervals(environment_for_task(environment), pipeline, request, repair_within)
+        context = get_current_context()
+        where, request = environment_for_task(environment), RunRequest.of(context)
+        elsewhere = partial(covered_by_runs_in_progress, context["ti"], schedule)
+        return choose_intervals(where, pipeline, request, repair_within, elsewhere)
 
     chosen = intervals()
     own = batch_environment(environment)
