@@ -36,8 +36,8 @@ the DAG `{upgrade}` has brought it into service.
 *Certify* waits, deferred, until {lateness} after the interval's end (the lateness that topic `{topic}` allows), then
 until the archive has all that Kafka held at that time: its log says what it waits for. After {certify_within} it fails,
 and nothing is published; clear it to try again. With `allow_partial` it does not wait, and the interval is published
-as *partial* where the archive is not proven complete: the names of the tasks *certify* and *publish*, their logs, the
-view and the lists of intervals say so, until a complete run takes its place.
+as *partial* where the archive is not proven complete: the names of the tasks *certify*, *compare* and *publish*, their
+logs, the view and the lists of intervals say so, until a complete run takes its place.
 
 *Past days*: create a backfill in the UI (or by the API). A run of logical date *D* covers the intervals that ended
 between *D* and the next run: the nightly run of day *D* covers day *D*. Both dates of a backfill are inclusive, and
@@ -169,9 +169,10 @@ def interval_runs(
     name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
     label = partial_label(shown)
 
-    @task(map_index_template=shown)
-    def compare(interval: str, run: Any) -> dict[str, int]:
-        return log_parity(name, interval, run, environment)
+    @task(map_index_template=label)
+    def compare(interval: str, run: Any, certificate: Any) -> dict[str, int]:
+        label_partial(get_current_context(), certificate["partial"])
+        return log_parity(name, interval, run, certificate, environment)
 
     @task(map_index_template=label)
     def publish(interval: str, run: Any, certificate: Any) -> bool:
@@ -204,7 +205,7 @@ def interval_runs(
         )
         if cluster:
             cluster[0] >> reprocess
-        compared = compare(interval=interval, run=reprocess.output)
+        compared = compare(interval=interval, run=reprocess.output, certificate=certify.output)
         published = publish(interval=interval, run=reprocess.output, certificate=certify.output)
         compared >> published
 
