@@ -12,6 +12,7 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, get
 from jobs.lake import batch_query, upgrade_query
 from jobs.pipeline import Pipeline
 from millrace.environment import batch_environment
+from millrace.look_back import REPAIR_WITHIN
 from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, DeleteBatchClusterOperator
 from millrace.operators.certify import CertifyOperator
 from millrace.operators.reprocess import ReprocessOperator
@@ -60,7 +61,7 @@ def batch_layer(
     schedule: str = "0 2 * * *",
     parallel: int = 2,
     environment: str | None = None,
-    repair_within: timedelta = timedelta(days=7),
+    repair_within: timedelta = REPAIR_WITHIN,
     certify_within: timedelta = timedelta(hours=2),
 ) -> DAG:
     """The DAG `<pipeline>__batch`.
