@@ -6,7 +6,8 @@
 3. Trigger this DAG. Records that decode now move into their days, in one commit; the others keep their reason.
 
 A moved record is *pending late* of its interval: the next nightly run of each pipeline repairs published intervals
-that have such records. Running this DAG again changes nothing.
+that have such records, as far back as it looks. The task's log names those that are older, and how to repair them.
+Running this DAG again changes nothing.
 """
 
 from airflow.sdk import DAG, Param

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from datetime import timezone
-from typing import Any, List, Mapping, Sequence, Tuple
+from functools import reduce
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_from
 from jobs.declaration import read_declaration
+from jobs.errors import UsageError
 from jobs.interval import Interval
-from jobs.lake import Lake
+from jobs.lake import Lake, batch_query, speed_query
 from jobs.lake_files import LakeFiles
 from jobs.pipeline import Pipeline
 from jobs.run_reads import read_span, read_topic
@@ -29,35 +31,57 @@ _RUNS = "_interval string, _run string, _partial boolean, _version string"
 def serving_view(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str) -> DataFrame:
     """The pipeline's rows, each with its `_interval` and `_layer`: batch or speed. Also a temporary view of its name.
 
-    `_partial` marks the rows of intervals that were published from an archive that was not proven complete, or of which
-    something was accepted as lost since; `_version` is the version that answers. An interval is served by the first
-    version in the newest row of `serving` that has published it, and by the speed rows of the first of all where none
-    has. `version` is served where `serving` has no row of the pipeline. Speed rows are told apart by the key that the
-    served version declared.
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete;
+    `_version` is the version that answers. An interval is served by the first version in the newest row of `serving`
+    that has published it, and by the speed rows of the first of all where none has. `version` is served where
+    `serving` has no row of the pipeline. Speed rows are told apart by the key that the served version declared.
 
     A snapshot: which versions and runs are served is read first, the tables after it, so that no interval is missing
     or doubled while one is being published, or another version is switched to. Call it again for newer answers.
-    `published` and both layers' tables must exist.
+    A layer that has written nothing yet has no rows. Raises UsageError where neither has: no columns are known then.
     """
     versions = preferred_versions(spark, lake, pipeline.name) or [version]
-    published = read_table(spark, lake.published).where(F.col("pipeline") == pipeline.name)
-    served = _served(LakeFiles(spark), lake, pipeline, _chosen(published, versions))
-    runs = spark.createDataFrame(served, _RUNS)
-    batch = read_table(spark, lake.batch(pipeline.name)).join(F.broadcast(runs), ["_interval", "_run"]).drop("_run")
-    unpublished = ~F.col("_interval").isin([run[0] for run in served])
-    log = read_table(spark, lake.speed(pipeline.name)).where(unpublished & (F.col("_version") == versions[0]))
-    declared = read_declaration(LakeFiles(spark), lake, pipeline, versions[0])
-    speed = newest_rows(log, declared).withColumn("_partial", F.lit(False)).withColumn("_version", F.lit(versions[0]))
-    view = speed.withColumn("_layer", F.lit("speed")).unionByName(
-        batch.withColumn("_layer", F.lit("batch")), allowMissingColumns=True
-    )
+    served = _served(LakeFiles(spark), lake, pipeline, _chosen(spark, lake, pipeline.name, versions))
+    batch, speed = _batch(spark, lake, pipeline, served), _speed(spark, lake, pipeline, served, versions[0])
+    layers = [rows for rows in (speed, batch) if rows is not None]
+    if not layers:
+        raise UsageError(
+            f"pipeline {pipeline.name!r}: neither layer has written to {lake.root} yet, so its view has no columns;"
+            f" start the DAG {speed_query(pipeline.name)!r}, or a backfill of {batch_query(pipeline.name)!r}, first"
+        )
+    view = reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), layers)
     view.createOrReplaceTempView(pipeline.name)
     return view
 
 
-def _chosen(published: DataFrame, versions: Sequence[str]) -> List[Row]:
-    """What is served of a pipeline."""
+def _batch(
+    spark: SparkSession, lake: Lake, pipeline: Pipeline, served: Sequence[Tuple[str, str, bool, str]]
+) -> Optional[DataFrame]:
+    if not LakeFiles(spark).is_table(lake.batch(pipeline.name)):
+        return None
+    runs = F.broadcast(spark.createDataFrame(list(served), _RUNS))
+    rows = read_table(spark, lake.batch(pipeline.name)).join(runs, ["_interval", "_run"]).drop("_run")
+    return rows.withColumn("_layer", F.lit("batch"))
+
+
+def _speed(
+    spark: SparkSession, lake: Lake, pipeline: Pipeline, served: Sequence[Tuple[str, str, bool, str]], version: str
+) -> Optional[DataFrame]:
+    files = LakeFiles(spark)
+    if not files.is_table(lake.speed(pipeline.name)):
+        return None
+    unpublished = ~F.col("_interval").isin([run[0] for run in served])
+    log = read_table(spark, lake.speed(pipeline.name)).where(unpublished & (F.col("_version") == version))
+    rows = newest_rows(log, read_declaration(files, lake, pipeline, version))
+    return rows.withColumns({"_partial": F.lit(False), "_version": F.lit(version), "_layer": F.lit("speed")})
+
+
+def _chosen(spark: SparkSession, lake: Lake, pipeline: str, versions: Sequence[str]) -> List[Row]:
+    """What is served of a pipeline; none is before the first publication."""
+    if not LakeFiles(spark).is_table(lake.published):
+        return []
     columns = ("_interval", "interval_start", "interval_end", "run", "version", "certificate", "result")
+    published = read_table(spark, lake.published).where(F.col("pipeline") == pipeline)
     rows = published.select(*columns).collect()
     chosen = versions_by_interval([(row["_interval"], row["version"]) for row in rows], versions)
     return [row for row in rows if chosen.get(row["_interval"]) == row["version"]]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from jobs.accepted_losses import AcceptedLoss, LostRange
+from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake_files import LakeFiles
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
@@ -110,6 +112,47 @@ def test_the_newest_update_of_each_key_counts(spark, local_lake, speed):
     assert [str(row["close"]) for row in found] == ["3.0000", "5.0000"]
     assert "_interval" in rows.columns
     assert not {"_batch_id", "_version"} & set(rows.columns)
+
+
+def test_before_the_first_publication_the_speed_layer_serves_alone(spark, speed, batch, answers):
+    """Before any table is there but its own, and once a run has written rows that nothing publishes yet."""
+    speed(speed_row(0, "1", 0), speed_row(0, "3", 1))
+    served = [(FRIDAY.id, 0, "3", "speed", "v1")]
+    assert answers() == served
+    batch(batch_row(0, "6", "r1"))
+    assert answers() == served
+
+
+def test_without_a_speed_layer_what_is_published_is_served(spark, batch, publish, answers):
+    batch(batch_row(0, "6", "r1"))
+    assert answers() == []
+    publish(publication("r1"))
+    assert answers() == [(FRIDAY.id, 0, "6", "batch", "v1")]
+
+
+def test_what_was_late_per_window_is_read_from_published(spark, write, local_lake):
+    """As docs/decisions/0034 says it in SQL."""
+    text = (Path(__file__).parents[2] / "docs/decisions/0034-late-per-window-and-where-it-is-told.md").read_text()
+    sql = text.partition("```sql")[2].partition("```")[0]
+    late = {
+        "rows_read": 5,
+        "late": {"events": 3, "windows": [["2026-11-20T00:07:00+00:00", 2], ["2026-11-20T00:09", 1]]},
+    }
+    rows = [(*publication("r1"), json.dumps(late)), (*publication("r2", SATURDAY), '{"rows_read": 4, "late": null}')]
+    write(local_lake.published, rows, f"{PUBLISHED}, result string", "pipeline", "version", "_interval")
+    read_table(spark, local_lake.published).createOrReplaceTempView("published")
+    friday, saturday = spark.sql(sql).orderBy("_interval").collect()
+    assert (friday["run"], friday["late"]) == ("r1", 3)
+    assert friday["late_by_window"] == [["2026-11-20T00:07:00+00:00", "2"], ["2026-11-20T00:09", "1"]]
+    assert (saturday["late"], saturday["late_by_window"]) == (None, None)
+
+
+def test_where_neither_layer_has_written_anything_the_error_says_what_to_start(spark, local_lake, publish):
+    for publish_first in (False, True):
+        if publish_first:
+            publish(publication("r1", pipeline="another"))
+        with pytest.raises(UsageError, match="start the DAG 'stock_high_low__speed', or a backfill of"):
+            serving_view(spark, stock_high_low, local_lake, "v1")
 
 
 def test_published_intervals_come_from_batch_and_all_others_from_speed(spark, batch, speed, publish, answers):

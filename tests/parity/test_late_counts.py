@@ -106,14 +106,14 @@ def test_late_events_are_counted_per_interval_window_and_micro_batch_in_every_pl
     begin_serving(here, run.pipeline, VERSION, "a test")
     served = served_intervals(here, run.pipeline, read_view(here, run.pipeline))
     assert {each["interval"]: each["layer"] for each in served} == {day.id: "speed" for day in DAYS}
-    shown = {each["interval"]: each["late"] for each in served}
+    shown = {each["interval"]: (each["late"], each["late_by_window"]) for each in served}
 
     for day, result in zip(DAYS, results, strict=True):
         mine = [late for late in expected if day.start <= late.window < day.end]
         assert mine, "there is something to count on either side of midnight"
-        assert shown[day.id] == len(mine), "what the view says of an interval that the speed layer serves"
         windows = [[start.isoformat(), count] for start, count in sorted(Counter(each.window for each in mine).items())]
         by_batch = [[numbers[batch], count] for batch, count in sorted(Counter(each.batch for each in mine).items())]
+        assert shown[day.id] == (len(mine), windows), "what the view says of an interval that the speed layer serves"
         assert result["late"] == {"events": len(mine), "windows": windows}, "what the run counted in Spark"
         told = json.loads(printed("late", run.pipeline.name, day.id, "--json"))
         assert told == {"interval": day.id, "events": len(mine), "windows": windows, "micro_batches": by_batch}

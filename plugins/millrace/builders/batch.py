@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -11,6 +12,7 @@ from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable, Param, get
 from jobs.lake import batch_query, upgrade_query
 from jobs.pipeline import Pipeline
 from millrace.environment import batch_environment
+from millrace.look_back import REPAIR_WITHIN
 from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, DeleteBatchClusterOperator
 from millrace.operators.certify import CertifyOperator
 from millrace.operators.reprocess import ReprocessOperator
@@ -19,6 +21,7 @@ from millrace.tasks.batch import log_parity, publish_run
 from millrace.tasks.intervals import RunRequest
 from millrace.tasks.partial_label import label_partial, partial_label
 from millrace.tasks.repair import choose_intervals
+from millrace.tasks.runs_in_progress import covered_by_runs_in_progress
 
 __all__ = ["batch_layer", "interval_runs"]
 
@@ -34,8 +37,8 @@ the DAG `{upgrade}` has brought it into service.
 *Certify* waits, deferred, until {lateness} after the interval's end (the lateness that topic `{topic}` allows), then
 until the archive has all that Kafka held at that time: its log says what it waits for. After {certify_within} it fails,
 and nothing is published; clear it to try again. With `allow_partial` it does not wait, and the interval is published
-as *partial* where the archive is not proven complete: the names of the tasks *certify* and *publish*, their logs, the
-view and the lists of intervals say so, until a complete run takes its place.
+as *partial* where the archive is not proven complete: the names of the tasks *certify*, *compare* and *publish*, their
+logs, the view and the lists of intervals say so, until a complete run takes its place.
 
 *Past days*: create a backfill in the UI (or by the API). A run of logical date *D* covers the intervals that ended
 between *D* and the next run: the nightly run of day *D* covers day *D*. Both dates of a backfill are inclusive, and
@@ -44,6 +47,10 @@ a date without a time means midnight: to include day *D*, end at the hour of the
 *Late events*: what reaches an interval after the run that is served is *pending late*. Every scheduled run repairs the
 intervals that ended in the {within} before its data interval does and have such events: it runs them again. At once:
 trigger the DAG with `repair`, or `millrace repair {name}`. A backfill repairs none but its own.
+*Missed nights*: a scheduled run also runs the intervals of these {within} that no published run serves, because nothing
+ran or what ran failed, where the archive has events of them or the speed layer serves them; not those that a run which
+is queued or running covers. An interval whose newest run the gate refused is *held back* until the archive has more of
+it, or the gate accepts the run: the log of *intervals* warns of it each night. Run it at once with `interval`.
 Running an interval again, or twice at once, ends in one published result.
 """
 
@@ -54,16 +61,17 @@ def batch_layer(
     schedule: str = "0 2 * * *",
     parallel: int = 2,
     environment: str | None = None,
-    repair_within: timedelta = timedelta(days=7),
+    repair_within: timedelta = REPAIR_WITHIN,
     certify_within: timedelta = timedelta(hours=2),
 ) -> DAG:
     """The DAG `<pipeline>__batch`.
 
     `schedule` is a cron expression in UTC. At most `parallel` intervals are reprocessed at once, over all runs: each
-    is a Spark driver. `environment` is one of `infra/environments`. A scheduled run also repairs published intervals
-    with pending late events that ended up to `repair_within` before its data interval does; `timedelta(0)`: none.
-    A run waits up to `certify_within` for an interval's archive to be proven complete. Where the environment's file has
-    a table `[hdinsight.batch]`, a run makes a Spark cluster of its own and deletes it.
+    is a Spark driver. `environment` is one of `infra/environments`. Of the intervals that ended up to `repair_within`
+    before its data interval does, a scheduled run also repairs those with pending late events, and runs those that were
+    missed (see `millrace.lake.missed`); `timedelta(0)`: none. A run waits up to `certify_within` for an interval's
+    archive to be proven complete. Where the environment's file has a table `[hdinsight.batch]`, a run makes a Spark
+    cluster of its own and deletes it.
     """
     dag = DAG(
         dag_id=batch_query(pipeline.name),
@@ -86,7 +94,7 @@ def batch_layer(
         default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     )
     with dag:
-        _tasks(pipeline, parallel, environment, repair_within, certify_within)
+        _tasks(pipeline, schedule, parallel, environment, repair_within, certify_within)
     return dag
 
 
@@ -102,12 +110,19 @@ def _params() -> dict[str, Param]:
 
 
 def _tasks(
-    pipeline: Pipeline, parallel: int, environment: str | None, repair_within: timedelta, certify_within: timedelta
+    pipeline: Pipeline,
+    schedule: str,
+    parallel: int,
+    environment: str | None,
+    repair_within: timedelta,
+    certify_within: timedelta,
 ) -> None:
     @task
     def intervals() -> list[str]:
-        request = RunRequest.of(get_current_context())
-        return choose_intervals(environment_for_task(environment), pipeline, request, repair_within)
+        context = get_current_context()
+        where, request = environment_for_task(environment), RunRequest.of(context)
+        elsewhere = partial(covered_by_runs_in_progress, context["ti"], schedule)
+        return choose_intervals(where, pipeline, request, repair_within, elsewhere)
 
     chosen = intervals()
     own = batch_environment(environment)
@@ -155,9 +170,10 @@ def interval_runs(
     name, shown = pipeline.name, "{{ task.op_kwargs['interval'] }}"
     label = partial_label(shown)
 
-    @task(map_index_template=shown)
-    def compare(interval: str, run: Any) -> dict[str, int]:
-        return log_parity(name, interval, run, environment)
+    @task(map_index_template=label)
+    def compare(interval: str, run: Any, certificate: Any) -> dict[str, int]:
+        label_partial(get_current_context(), certificate["partial"])
+        return log_parity(name, interval, run, certificate, environment)
 
     @task(map_index_template=label)
     def publish(interval: str, run: Any, certificate: Any) -> bool:
@@ -190,7 +206,7 @@ def interval_runs(
         )
         if cluster:
             cluster[0] >> reprocess
-        compared = compare(interval=interval, run=reprocess.output)
+        compared = compare(interval=interval, run=reprocess.output, certificate=certify.output)
         published = publish(interval=interval, run=reprocess.output, certificate=certify.output)
         compared >> published
 

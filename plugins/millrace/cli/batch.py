@@ -60,7 +60,9 @@ def reprocess(
     for each in intervals:
         result = reprocess_interval(connection, found, each, timedelta(seconds=wait), verbose, allow_partial, chosen)
         results.append(result)
-        for line in [] if as_json else [*parity_lines(found.name, each.id, result), told(each, result)]:
+        for line in (
+            [] if as_json else [*parity_lines(found.name, each.id, result, result["partial"]), told(each, result)]
+        ):
             typer.echo(line)
     if as_json:
         print_json({"pipeline": found.name, "intervals": results})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,20 +81,32 @@ def redecode(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the driver's log on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Decode a topic's dead letters again, and move those that now decode into their days."""
+    """Decode a topic's dead letters again, and move those that now decode into their days.
+
+    The nightly run repairs published intervals that get events so, as far back as it looks; of the others it is said
+    how to repair them.
+    """
     from jobs.topics import find_topic
     from millrace.cli.shared import connected
+    from millrace.lake.beyond_look_back import beyond_look_back, lines_beyond, within_days
 
-    found = find_topic(topic)
-    result = _redecode(connected(), found.name, verbose)
+    found, connection, now = find_topic(topic), connected(), datetime.now(UTC)
+    result = _redecode(connection, found.name, verbose)
+    beyond = beyond_look_back(connection.environment, found.name, result["days"], now)
     if as_json:
-        print_json(result)
+        ids = {name: [each.id for each in intervals] for name, intervals in beyond.items()}
+        reach = {name: within_days(intervals, now) for name, intervals in beyond.items()}
+        print_json(
+            {**result, "beyond_look_back": {name: {"intervals": ids[name], "within": reach[name]} for name in ids}}
+        )
         return
     counts = f"{result['examined']:,} dead letters examined, {result['moved']:,} moved into their days"
     changed = f", {result['changed_reason']:,} of them for another reason" if result["changed_reason"] else ""
     typer.echo(f"{topic}: {counts}, {result['still_dead']:,} still dead{changed}")
     for day, count in result["days"].items():
         typer.echo(f"  {day}: {count:,}")
+    for line in lines_beyond(beyond, now):
+        typer.echo(line)
 
 
 def _redecode(connection: Connection, topic: str, verbose: bool) -> dict[str, Any]:

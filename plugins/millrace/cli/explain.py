@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,13 +53,15 @@ def explain(
     environment, chosen = connection.environment, chosen_version(connection, found, version) if version else None
     if key:
         explanation = lake.explain(environment, found, each, dict(map(_column, key)), chosen)
-        print_json(asdict(explanation)) if as_json else _show(explanation)
+        print_json(asdict(explanation)) if as_json else _show(explanation, found.name, each.id)
         return
     result = lake.newest_result(environment, found, each, chosen)
     if as_json:
         print_json(result)
-    else:
-        typer.echo("\n".join(parity_lines(found.name, each.id, result)))
+        return
+    published, partial = lake.publication_state(environment, found, each, result)
+    for line in [*parity_lines(found.name, each.id, result, partial), _run_line(result, published)]:
+        typer.echo(line)
 
 
 def _column(text: str) -> tuple[str, str]:
@@ -68,7 +71,12 @@ def _column(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _show(explanation: Explanation) -> None:
+def _run_line(result: Mapping[str, Any], published: bool) -> str:
+    return f"run {result['run']}, version {result['version']}: {'published' if published else 'not published'}"
+
+
+def _show(explanation: Explanation, pipeline: str, interval: str) -> None:
+    """The answers, the records behind them, and last the cause: where a person looks first."""
     rows = plain_table()
     columns = list(explanation.batch or explanation.speed or {})
     for name in ("layer", *columns):
@@ -76,7 +84,7 @@ def _show(explanation: Explanation) -> None:
     for layer, row in (("batch", explanation.batch), ("speed", explanation.speed)):
         rows.add_row(layer, *(_cell(row[name]) if row else "-" for name in columns))
     records = plain_table(
-        f"{len(explanation.records)} raw records; run {explanation.run}, version {explanation.version}"
+        f"{len(explanation.records)} raw records; {_run_line(asdict(explanation), explanation.published)}"
     )
     for name in (
         "partition",
@@ -93,6 +101,10 @@ def _show(explanation: Explanation) -> None:
     for record in explanation.records:
         records.add_row(*_record(record))
     print_rich(rows, records)
+    if explanation.partial:
+        typer.echo(f"{pipeline} {interval} is partial: {'; '.join(explanation.partial)}")
+    typer.echo(f"cause: {explanation.cause or 'none'}")
+    typer.echo(explanation.why)
 
 
 def _record(record: Record) -> list[str]:

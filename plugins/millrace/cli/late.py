@@ -37,7 +37,8 @@ def late(
     """Count the events of an interval that the served speed layer dropped as late, as far as they are archived.
 
     Without an interval: the batch layer's progress records, which say what was late and pending late each time that an
-    interval was published and each night of the look-back. The table has the newest of each interval, --json all.
+    interval was published and each night of the look-back. The table has the newest of each interval, --json all, with
+    the late events of each window.
     """
     from jobs.pipelines import find_pipeline
 
@@ -62,12 +63,13 @@ def _show_records(pipeline: Pipeline, as_json: bool) -> None:
     table = plain_table()
     table.add_column("interval")
     table.add_column("late", justify="right")
+    table.add_column("of windows", justify="right")
     table.add_column("pending late", justify="right")
     table.add_column("recorded at (UTC)")
     for interval, record in sorted({record["interval"]: record for record in records}.items()):
-        late = "" if record["late"] is None else f"{record['late']:,}"
+        late, windows = ("" if record[name] is None else f"{record[name]:,}" for name in ("late", "late_windows"))
         at = datetime.fromisoformat(record["at"])
-        table.add_row(interval, late, f"{record['pending_late']:,}", f"{at:%Y-%m-%d %H:%M:%S}")
+        table.add_row(interval, late, windows, f"{record['pending_late']:,}", f"{at:%Y-%m-%d %H:%M:%S}")
     print_rich(table)
 
 
@@ -89,8 +91,7 @@ def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:
             f" {each.id} --version VERSION"
         )
     if as_json:
-        windows, batches = list(dropped.windows.items()), list(dropped.micro_batches.items())
-        print_json({"interval": each.id, "events": dropped.events, "windows": windows, "micro_batches": batches})
+        print_json({"interval": each.id, **dropped.to_json(), "micro_batches": list(dropped.micro_batches.items())})
         return
     table = plain_table()
     table.add_column("window")

@@ -78,7 +78,11 @@ def _repair(
             typer.echo(f"error: {error}", err=True)
             continue
         results.append(result)
-        for line in [] if as_json else [*parity_lines(pipeline.name, interval.id, result), told(interval, result)]:
+        for line in (
+            []
+            if as_json
+            else [*parity_lines(pipeline.name, interval.id, result, result["partial"]), told(interval, result)]
+        ):
             typer.echo(line)
     return results
 

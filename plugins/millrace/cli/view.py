@@ -27,6 +27,7 @@ EXAMPLES = """Examples:\n
 millrace view stock_high_low — the newest rows, and which intervals each layer serves\n
 millrace view stock_high_low --start 2026-11-20 --end 2026-11-21 --csv > day.csv — one day, all rows\n
 millrace view stock_high_low --intervals — each interval: layer, rows, parity, late events, partial or not, run\n
+millrace view stock_high_low --intervals --json — the same, with the late events of each window\n
 """
 
 Start = Annotated[str | None, typer.Option(help="Rows at or after this time (UTC): 2026-11-20, 2026-11-20T14:30.")]
@@ -112,14 +113,22 @@ def _show_table(rows: pa.Table, pipeline: Pipeline, limit: int) -> None:
 
 
 def _show_intervals(rows: list[dict[str, Any]], pipeline: Pipeline, as_json: bool, as_csv: bool) -> None:
-    """People read the reasons of partial ones below the table."""
-    if as_json or as_csv:
-        _show(rows, as_json, as_csv)
+    """People read the reasons of partial ones below the table; the late events of each window are JSON's alone."""
+    if as_json:
+        print_json(rows)
         return
-    _show([{name: value for name, value in row.items() if name != "why_partial"} for row in rows], False, False)
+    flat = [_without(row, "late_by_window", "late_windows_cut") for row in rows]
+    if as_csv:
+        _write_csv(flat)
+        return
+    _show([_without(row, "why_partial", "late_windows") for row in flat], False, False)
     for row in rows:
         if row["partial"]:
             typer.echo(f"{pipeline.name} {row['interval']} is partial: {row['why_partial']}")
+
+
+def _without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _show_published(environment: Environment, pipeline: Pipeline) -> None:

@@ -52,7 +52,7 @@ def take_picture(environment: Environment, pipeline: Pipeline, backfilled: list[
 
 def problems(picture: Picture) -> list[str]:
     """What of the picture does not hold; empty where all does."""
-    found = []
+    found = [] if picture.backfilled else ["no interval was backfilled, so no answer of both layers was compared"]
     entries = {entry["interval"]: entry for entry in picture.of_backfill}
     for interval in picture.backfilled:
         entry = entries.get(interval.id)

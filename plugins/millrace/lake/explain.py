@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from jobs.errors import MillraceError, UsageError
@@ -13,10 +12,12 @@ from jobs.interval import Interval, floor_to
 from jobs.journal import Read, Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
-from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, verdict
+from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, UNEXPLAINED, verdict
 from jobs.windows import Sessions
 from millrace.environment import Environment
+from millrace.lake.conclusion import COUNTED, cause_of, equals, reason
 from millrace.lake.declared import declared
+from millrace.lake.published import publication_of
 from millrace.lake.serving import preferred_versions
 from millrace.lake.session_verdicts import session_verdicts
 from millrace.lake.store import LakeStore
@@ -24,18 +25,19 @@ from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
 from millrace.moments import parse_moment
 
-__all__ = ["Explanation", "Record", "explain", "newest_result"]
+__all__ = ["COUNTED", "Explanation", "Record", "explain", "newest_result", "publication_state"]
 
-COUNTED = "counted"
 _STEP = timedelta(milliseconds=1)
 _NOT_IN_RUN = "arrived after the run"
+_SHOULD_HAVE = "should have counted"
 
 
 @dataclass(frozen=True)
 class Record:
     """A raw record behind a key. `batch` and `speed` say what the layer did with it: counted it, or why it did not.
 
-    `read` is the micro-batch of the speed layer that read it, if any did.
+    Where the speed layer's answer is unexplained, nobody knows what it counted, only what it should have. `read` is the
+    micro-batch of the speed layer that read it, if any did.
     """
 
     partition: int
@@ -50,10 +52,17 @@ class Record:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`batch` and `speed`: the rows of the layers, None where one has none."""
+    """`batch` and `speed`: the rows of the layers, None where one has none. `cause` of their difference: None where
+    there is none, or the run does not tell; `why`: in words. `published`: whether the run is; `partial`: why what is
+    published of the interval is partial.
+    """
 
     run: str
     version: str
+    published: bool
+    partial: list[str]
+    cause: str | None
+    why: str
     batch: dict[str, Any] | None
     speed: dict[str, Any] | None
     records: list[Record]
@@ -105,7 +114,22 @@ def explain(
     in_speed = _row(environment, lake.speed(pipeline.name), speed, key)
     span = _span(pipeline, interval, key, [in_batch, in_speed])
     records = list(_records(environment, pipeline, interval, key, result, span))
-    return Explanation(result["run"], result["version"], in_batch, in_speed, records)
+    near = pipeline.float_tolerance
+    lacking = [each.speed for each in records if each.batch == COUNTED]
+    cause = cause_of(key, result, in_batch, in_speed, lacking, near)
+    why = reason(cause, in_batch, in_speed, [(each.batch, each.speed) for each in records], result, near)
+    if cause == UNEXPLAINED:
+        records = [replace(each, speed=_SHOULD_HAVE) if each.speed == COUNTED else each for each in records]
+    state = publication_state(environment, pipeline, interval, result)
+    return Explanation(result["run"], result["version"], *state, cause, why, in_batch, in_speed, records)
+
+
+def publication_state(
+    environment: Environment, pipeline: Pipeline, interval: Interval, result: Mapping[str, Any]
+) -> tuple[bool, list[str]]:
+    """Whether the run of a result is published, and why what its version has published of the interval is partial."""
+    found = publication_of(environment, pipeline, interval, result["version"])
+    return (found.run == result["run"], found.partial) if found else (False, [])
 
 
 def _span(
@@ -124,7 +148,7 @@ def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str])
     """The first row of the key, less the columns that are Millrace's own."""
     table = open_table(environment, uri)
     for row in query(table, f"SELECT * FROM rows WHERE {where}") if table else ():
-        if all(_equals(row[name], text) for name, text in key.items()):
+        if all(equals(row[name], text) for name, text in key.items()):
             return {name: value for name, value in row.items() if not name.startswith("_")}
     return None
 
@@ -204,15 +228,3 @@ def _verdicts(
 
 def _place(row: dict[str, Any]) -> tuple[int, int]:
     return row["partition"], row["offset"]
-
-
-def _equals(value: Any, text: str) -> bool:
-    """Whether a value of a row is what a person wrote."""
-    if isinstance(value, datetime):
-        return value == parse_moment("key", text)
-    if isinstance(value, Decimal):
-        try:
-            return value == Decimal(text)
-        except InvalidOperation:
-            return False
-    return str(value) == text

@@ -39,6 +39,10 @@ class LateEvents:
     windows: dict[datetime, int]
     micro_batches: dict[int, int]
 
+    def to_json(self) -> dict[str, Any]:
+        """`events` and `windows` as a run's result has them under `late`: see `jobs.late_counts`."""
+        return {"events": self.events, "windows": [[start.isoformat(), n] for start, n in self.windows.items()]}
+
 
 def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> LateEvents | None:
     """What this version of the speed layer dropped as late from the interval's windows; None where it has never run.

@@ -12,11 +12,15 @@ from jobs.lake import Lake, batch_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.certificate import Certificate
+from millrace.lake.late_windows import late_by_window
 from millrace.lake.pending_late import LookBack, pending_late
 from millrace.lake.published import Publication, publication_of, publish
 from millrace.lake.store import LakeStore
 
 __all__ = ["late_records", "publish_and_record", "record_look_back", "record_publication"]
+
+_AT_ONCE = 100
+"""Lines: of the longest, 2 MB, where 4 may be added at once."""
 
 
 def publish_and_record(
@@ -60,8 +64,9 @@ def late_records(environment: Environment, pipeline: Pipeline) -> Iterator[dict[
     """The records, oldest first.
 
     Each: `at` (when), `interval`, `version`, `run`; `late`: events that the speed layer had dropped, `late_windows`:
-    from how many windows (both None where the run found no speed layer); `pending_late`: events that the archive held
-    then and the run had not read; `partial`: whether its archive was not proven complete.
+    from how many windows, and `late_by_window`: from each (see `millrace.lake.late_windows`; all are None where the run
+    found no speed layer); `pending_late`: events that the archive held then and the run had not read; `partial`:
+    whether its archive was not proven complete.
     """
     store = LakeStore(environment)
     for path in store.list(Lake("").progress_folder(batch_query(pipeline.name))):
@@ -69,13 +74,13 @@ def late_records(environment: Environment, pipeline: Pipeline) -> Iterator[dict[
 
 
 def _record(publication: Publication, pending: dict[str, int]) -> dict[str, Any]:
-    late = publication.result.get("late") or {}
+    late = publication.result.get("late")
     return {
         "interval": publication.interval.id,
         "version": publication.version,
         "run": publication.run,
-        "late": late.get("events"),
-        "late_windows": len(late["windows"]) if "windows" in late else None,
+        "late": (late or {}).get("events"),
+        **late_by_window(late),
         "pending_late": pending[publication.interval.id],
         "partial": bool(publication.partial),
     }
@@ -83,7 +88,7 @@ def _record(publication: Publication, pending: dict[str, int]) -> dict[str, Any]
 
 def _append(environment: Environment, pipeline: Pipeline, records: list[dict[str, Any]]) -> None:
     now = datetime.now(UTC)
-    lines = "".join(json.dumps({"at": now.isoformat(), **record}) + "\n" for record in records)
-    if lines:
-        path = Lake("").progress(batch_query(pipeline.name), now.date().isoformat())
-        LakeStore(environment).append(path, lines.encode())
+    lines = [f"{json.dumps({'at': now.isoformat(), **record})}\n".encode() for record in records]
+    path = Lake("").progress(batch_query(pipeline.name), now.date().isoformat())
+    for start in range(0, len(lines), _AT_ONCE):
+        LakeStore(environment).append(path, b"".join(lines[start : start + _AT_ONCE]))

@@ -25,12 +25,18 @@ __all__ = ["LookBack", "is_of_topic", "look_back", "overdue", "pending_late", "w
 class LookBack:
     """`pipeline`: as its served version declares it. `published`: what is served of the topic that this reads, oldest
     interval first; the runs of another topic, which the pipeline once read, would not read their events again.
-    `pending`: see `pending_late`.
+    `pending`: see `pending_late`. `answered`: the intervals (their ids) that a published run serves, of whatever topic.
     """
 
     pipeline: Pipeline
     published: list[Publication]
     pending: dict[str, int]
+    answered: frozenset[str]
+
+    def archived(self, interval: Interval) -> int:
+        """The events that the archive has now for one of `published`."""
+        published = next(each for each in self.published if each.interval == interval)
+        return _archived(published) + self.pending[interval.id]
 
 
 def pending_late(environment: Environment, pipeline: Pipeline, published: Sequence[Publication]) -> dict[str, int]:
@@ -60,8 +66,10 @@ def pending_late(environment: Environment, pipeline: Pipeline, published: Sequen
 def look_back(environment: Environment, pipeline: Pipeline) -> LookBack:
     """At everything that is published of the pipeline."""
     pipeline = declared_served(environment, pipeline)
-    published = [each for each in publications(environment, pipeline) if is_of_topic(pipeline, each)]
-    return LookBack(pipeline, published, pending_late(environment, pipeline, published))
+    served = publications(environment, pipeline)
+    published = [each for each in served if is_of_topic(pipeline, each)]
+    answered = frozenset(each.interval.id for each in served)
+    return LookBack(pipeline, published, pending_late(environment, pipeline, published), answered)
 
 
 def overdue(

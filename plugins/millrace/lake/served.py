@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.interval import Interval
@@ -10,6 +11,7 @@ from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.declared import declared
 from millrace.lake.late import late_events
+from millrace.lake.late_windows import late_by_window
 from millrace.lake.pending_late import pending_late
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions
@@ -27,8 +29,9 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
 
     `parity` counts and `pending_late` (see `millrace.lake.pending_late`) are None where the speed layer serves the
     interval. `late`: events that the speed layer dropped, as the run has counted them; where the speed layer serves the
-    interval, as far as they are archived. An interval that is published without rows has 0 of them. `partial`:
-    published from an archive that was not proven complete, for `why_partial` (None where it was). `version` answers.
+    interval, as far as they are archived; `late_by_window`: of each window (see `millrace.lake.late_windows`). An
+    interval that is published without rows has 0 of them. `partial`: published from an archive that was not proven
+    complete, for `why_partial` (None where it was). `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -47,7 +50,7 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
                 "version": version,
                 "rows": counted[(interval, layer, version)],
                 **_of_run(served.get(interval)),
-                **({"late": _late_so_far(environment, pipeline, interval, version)} if layer == "speed" else {}),
+                **(_late(_late_so_far(environment, pipeline, interval, version)) if layer == "speed" else {}),
                 "pending_late": pending.get(interval),
             }
         )
@@ -59,7 +62,7 @@ def _of_run(publication: Publication | None) -> dict[str, Any]:
     parity = result.get("parity") or {}
     return {
         **{name: parity.get(name) for name in _PARITY},
-        "late": (result.get("late") or {}).get("events"),
+        **_late(result.get("late")),
         "partial": bool(publication and publication.partial),
         "why_partial": "; ".join(publication.partial) or None if publication else None,
         "run": publication.run if publication else None,
@@ -67,10 +70,14 @@ def _of_run(publication: Publication | None) -> dict[str, Any]:
     }
 
 
-def _late_so_far(environment: Environment, pipeline: Pipeline, interval: str, version: str) -> int | None:
+def _late(late: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"late": (late or {}).get("events"), **late_by_window(late)}
+
+
+def _late_so_far(environment: Environment, pipeline: Pipeline, interval: str, version: str) -> dict[str, Any] | None:
     of_version = declared(environment, pipeline, version)
     found = late_events(environment, of_version, Interval.parse(interval, of_version.interval), version)
-    return found.events if found else None
+    return found.to_json() if found else None
 
 
 def _answers(rows: pa.Table) -> list[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
@@ -21,7 +22,10 @@ __all__ = ["RedecodeOperator"]
 
 
 class RedecodeOperator(SparkJobOperator):
-    """Redecodes the dead letters of `topic` (its name); returns what that did: see `jobs.redecode.redecode`."""
+    """Redecodes the dead letters of `topic` (its name); returns what that did: see `jobs.redecode.redecode`.
+
+    Its log warns of the published intervals that got events so and that ended before a nightly run looks back to.
+    """
 
     template_fields: Sequence[str] = ("topic",)
 
@@ -37,9 +41,14 @@ class RedecodeOperator(SparkJobOperator):
 
     def result(self, context: Context, owner: str) -> dict[str, Any]:
         """What the job of `owner` left on the lake. Raises MillraceError where that is nothing."""
-        path = Lake("").run_result(redecode_query(self.topic), owner)
-        result = self.connect().notes.read_json(path)
+        from millrace.lake.beyond_look_back import beyond_look_back, lines_beyond  # here: see `ReprocessOperator`
+
+        path, connection = Lake("").run_result(redecode_query(self.topic), owner), self.connect()
+        result = connection.notes.read_json(path)
         if result is None:
             raise MillraceError(f"topic {self.topic!r}: {path} is not on the lake; clear this task")
         self.log.info("topic %s: %s", self.topic, result)
+        now = datetime.now(UTC)
+        for line in lines_beyond(beyond_look_back(connection.environment, self.topic, result["days"], now), now):
+            self.log.warning("%s", line)
         return result

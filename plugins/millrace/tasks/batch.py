@@ -19,15 +19,17 @@ __all__ = ["log_parity", "publish_run"]
 _log = logging.getLogger(__name__)
 
 
-def log_parity(pipeline_name: str, interval_id: str, run: str, environment_name: str | None) -> dict[str, int]:
-    """Writes the parity of a run to the task's log; returns its counts.
+def log_parity(
+    pipeline_name: str, interval_id: str, run: str, certificate: dict[str, Any], environment_name: str | None
+) -> dict[str, int]:
+    """Writes the parity of a run to the task's log, and whether it is partial; returns its counts.
 
     Raises AirflowFailException where differences are unexplained: trying again would not explain them.
     """
     from millrace.lake.gate import ParityError, check_parity
 
     result, pipeline = _result(pipeline_name, run, environment_name), find_pipeline(pipeline_name)
-    for line in parity_lines(pipeline_name, interval_id, result):
+    for line in parity_lines(pipeline_name, interval_id, result, certificate["partial"]):
         _log.info("%s", line)
     try:
         check_parity(pipeline, Interval.parse(interval_id, pipeline.interval), run, result)

@@ -40,6 +40,11 @@ class RunRequest:
         return self.run_type == "backfill"
 
     @property
+    def is_scheduled(self) -> bool:
+        """True where it also runs what was missed, and leaves what the gate would refuse again."""
+        return self.run_type == "scheduled"
+
+    @property
     def repairs_only(self) -> bool:
         """True where the run leaves its data interval alone. A backfill covers its own days, whatever it is told."""
         return self.repair and not self.is_backfill
@@ -52,7 +57,7 @@ class RunRequest:
         """
         if self.repairs_only:
             return self.now
-        return self.data_interval[1] if self.run_type == "scheduled" and self.data_interval else None
+        return self.data_interval[1] if self.is_scheduled and self.data_interval else None
 
 
 def intervals_of_run(

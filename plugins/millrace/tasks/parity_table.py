@@ -11,12 +11,16 @@ _COUNTS = {"equal": "equal", "different": "different", "only_batch": "only in ba
 _SHOWN = 10
 
 
-def parity_lines(pipeline: str, interval: str, result: Mapping[str, Any]) -> list[str]:
-    """A table of the counts in a reprocess's result, by outcome and by cause, and the first keys that differ."""
+def parity_lines(pipeline: str, interval: str, result: Mapping[str, Any], partial: Sequence[str] = ()) -> list[str]:
+    """A table of the counts in a reprocess's result, by outcome and by cause, and the first keys that differ.
+
+    `partial`: why the archive of the interval was not proven complete; empty where it was.
+    """
     parity = result.get("parity") or {}
+    lines = [f"{pipeline} {interval} is partial: {'; '.join(partial)}"] if partial else []
     if not parity:
-        return [f"{pipeline} {interval}: the speed layer has no rows to compare with"]
-    lines = [f"{pipeline} {interval}: batch against speed, by key"]
+        return [*lines, f"{pipeline} {interval}: the speed layer has no rows to compare with"]
+    lines.append(f"{pipeline} {interval}: {'partial ' if partial else ''}batch against speed, by key")
     lines += _table({title: parity.get(name, 0) for name, title in _COUNTS.items()})
     if causes := parity.get("causes"):
         lines += ["differences by cause:", *_table(dict(sorted(causes.items())))]

@@ -100,6 +100,13 @@ def test_what_does_not_hold_is_named(picture: Picture, changed: dict[str, Any], 
     assert problem in verdict(broken).plain
 
 
+def test_that_nothing_was_compared_is_no_agreement(picture: Picture) -> None:
+    """A demonstration that backfilled no interval at all."""
+    (problem,) = problems(replace(picture, backfilled=[]))
+    assert "no interval was backfilled" in problem
+    assert problem in verdict(replace(picture, backfilled=[])).plain
+
+
 def test_an_unpublished_interval_and_missing_speed_rows_do_not_hold(picture: Picture) -> None:
     assert problems(Picture(pa.table({}), [], [DAY])) == [
         "interval 20261116T000000Z is not served by the batch layer",

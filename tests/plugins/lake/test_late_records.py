@@ -28,7 +28,7 @@ def test_a_publication_is_recorded_with_what_was_late_for_it_and_what_came_since
     own_lake: Environment,
 ) -> None:
     archive(own_lake, "2026-11-18T08:00", "2026-11-18T09:00", "2026-11-18T09:01")
-    late = {"events": 2, "windows": [["2026-11-18T08:00:00+00:00", 2]]}
+    late = {"events": 3, "windows": [["2026-11-18T08:00:00+00:00", 2], ["2026-11-18T09:00:00+00:00", 1]]}
     before = datetime.now(UTC)
     publish(
         own_lake,
@@ -46,8 +46,10 @@ def test_a_publication_is_recorded_with_what_was_late_for_it_and_what_came_since
         "interval": SECOND.id,
         "version": "v1",
         "run": "r1",
-        "late": 2,
-        "late_windows": 1,
+        "late": 3,
+        "late_windows": 2,
+        "late_by_window": [["2026-11-18T08:00:00+00:00", 2], ["2026-11-18T09:00:00+00:00", 1]],
+        "late_windows_cut": 0,
         "pending_late": 1,
         "partial": False,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from jobs.errors import MillraceError
+from jobs.interval import Interval
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment, StorageAccount
 from millrace.operators.redecode import RedecodeOperator
 from millrace.supervision.connection import Connection
 from millrace.triggers.events import status_to_json
+from tests.plugins.lake.raw_rows import archive, local_environment, publish_read
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
 STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
@@ -74,8 +78,25 @@ def test_the_task_returns_what_its_job_left_on_the_lake(
     deferral = execute(task, Try())
     (job,) = platform.submitted
     assert job.arguments == ("redecode", "--topic", "stock_ticks", "--run", job.owner, "--lake", "abfs://lake")
-    notes.write_json(f"runs/redecode__stock_ticks/{job.owner}.json", {"moved": 3})
-    assert resume(task, platform, deferral) == {"moved": 3}
+    notes.write_json(f"runs/redecode__stock_ticks/{job.owner}.json", {"moved": 3, "days": {}})
+    assert resume(task, platform, deferral) == {"moved": 3, "days": {}}
+
+
+def test_its_log_names_the_intervals_that_no_nightly_run_repairs(
+    task: Operator, platform: FakePlatform, notes: FolderNotes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, now = local_environment(tmp_path), datetime.now(UTC)
+    task.connection = replace(task.connection, environment=environment)
+    old = Interval.of(now - timedelta(days=40), stock_high_low.interval)
+    archive(environment, old.start, old.start)
+    publish_read(environment, stock_high_low, old, 1)
+    deferral = execute(task, Try())
+    days = {old.start.date().isoformat(): 1}
+    notes.write_json(f"runs/redecode__stock_ticks/{platform.submitted[0].owner}.json", {"moved": 1, "days": days})
+    resume(task, platform, deferral)
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if "millrace repair" in line]
+    assert "[warning" in warning
+    assert f"{old.id}; repair them with `millrace repair stock_high_low --within " in warning
 
 
 def test_a_retry_adopts_the_job_that_still_runs_and_its_result(
@@ -84,8 +105,8 @@ def test_a_retry_adopts_the_job_that_still_runs_and_its_result(
     execute(task, Try())
     deferral = execute(task, Try(2))
     (job,) = platform.submitted
-    notes.write_json(f"runs/redecode__stock_ticks/{job.owner}.json", {"moved": 3})
-    assert resume(task, platform, deferral) == {"moved": 3}
+    notes.write_json(f"runs/redecode__stock_ticks/{job.owner}.json", {"moved": 3, "days": {}})
+    assert resume(task, platform, deferral) == {"moved": 3, "days": {}}
 
 
 def test_a_cleared_task_and_another_run_have_jobs_of_their_own(task: Operator, platform: FakePlatform) -> None:

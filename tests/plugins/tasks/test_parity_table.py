@@ -45,3 +45,11 @@ def test_counts_causes_and_the_first_differences_are_listed() -> None:
 def test_a_run_without_a_speed_layer_says_so() -> None:
     (line,) = parity_lines("p", "20261120T000000Z", {"parity": None, "late": None})
     assert "nothing to compare" in line or "no rows to compare" in line
+
+
+def test_a_partial_interval_is_called_so_before_anything_else() -> None:
+    found = {"equal": 1, "different": 0, "only_batch": 0, "only_speed": 0}
+    first, second, *_ = parity_lines("p", "20261120T000000Z", {"parity": found}, ["the archive was behind", "a loss"])
+    assert first == "p 20261120T000000Z is partial: the archive was behind; a loss"
+    assert second == "p 20261120T000000Z: partial batch against speed, by key"
+    assert parity_lines("p", "20261120T000000Z", {"parity": None}, ["a loss"])[0].endswith("is partial: a loss")

@@ -61,9 +61,18 @@ def test_an_unexplained_difference_fails_the_task_and_what_was_served_stays(own_
         LakeStore(own_lake).write_json(Lake("").run_result("stock_high_low", cause), found)
     assert publish("complete")
     with pytest.raises(AirflowFailException, match="1 of 1 differences between batch and speed are unexplained"):
-        batch.log_parity("stock_high_low", interval(0).id, "unexplained", None)
+        batch.log_parity("stock_high_low", interval(0).id, "unexplained", {"partial": []}, None)
     with pytest.raises(MillraceError, match="what was served is kept"):
         publish("unexplained")
     assert [found.run for found in publications(own_lake, stock_high_low)] == ["complete"]
-    assert batch.log_parity("stock_high_low", interval(0).id, "late", None)["different"] == 1
+    assert batch.log_parity("stock_high_low", interval(0).id, "late", {"partial": []}, None)["different"] == 1
     assert publish("late")
+
+
+def test_the_parity_of_a_partial_run_is_logged_as_partial(
+    own_lake: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "millrace.tasks.batch")
+    LakeStore(own_lake).write_json(Lake("").run_result("stock_high_low", "r"), RESULT)
+    batch.log_parity("stock_high_low", interval(0).id, "r", {"partial": ["the archive was behind"]}, None)
+    assert f"stock_high_low {interval(0).id} is partial: the archive was behind" in caplog.text

@@ -1,0 +1,58 @@
+"""Missed: past intervals that no run answers for, since their night did not come, or their run failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from jobs.interval import Interval
+from jobs.lake import Lake
+from jobs.pipeline import Pipeline
+from millrace.environment import Environment
+from millrace.lake.certificate import Claim
+from millrace.lake.event_counts import count_events
+from millrace.lake.pending_late import LookBack
+from millrace.lake.tables import open_table
+
+__all__ = ["missed"]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def missed(
+    environment: Environment, look: LookBack, speed: Mapping[str, int], until: datetime, within: timedelta
+) -> tuple[dict[Interval, int], list[Interval]]:
+    """Intervals that no published run serves, of whichever version, oldest first.
+
+    First, with the events that the archive has for each: those that ended no longer than `within` before `until`, that
+    were complete by `until` as far as the topic allows records to be late, and that have such events or rows of the
+    speed layer. Then the older ones: only those that the speed layer serves, for an archive may well begin years before
+    anybody asks for its answers. `speed`: the intervals (their ids) that the served version has rows of.
+    """
+    pipeline, since = look.pipeline, until - within
+    ended = [
+        each
+        for each in Interval.ended_within(since - _MICROSECOND, until, pipeline.interval)
+        if each.id not in look.answered and _is_due(environment, pipeline, each, until)
+    ]
+    archived = _archived_events(environment, pipeline, ended)
+    served = sorted(Interval.parse(each, pipeline.interval) for each in speed if each not in look.answered)
+    recent = {each: archived.get(each, 0) for each in ended if archived.get(each) or each.id in speed}
+    return recent, [each for each in served if each.end < since]
+
+
+def _is_due(environment: Environment, pipeline: Pipeline, interval: Interval, until: datetime) -> bool:
+    return Claim(environment, pipeline.topic, interval, pipeline.reads(interval)).due <= until
+
+
+def _archived_events(
+    environment: Environment, pipeline: Pipeline, intervals: Sequence[Interval]
+) -> dict[Interval, int]:
+    """The events that a run of each would read, by the archive's statistics where these tell. Empty where there is no
+    archive."""
+    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name)) if intervals else None
+    if table is None:
+        return {}
+    reads = {each: pipeline.reads(each) for each in intervals}
+    counted = count_events(table, pipeline.topic.event_time, dict.fromkeys(reads.values(), 0), {})
+    return {each: counted[span] for each, span in reads.items()}
