@@ -44,7 +44,7 @@ FORM = {
     "parameters": {"interactiveQuery": True},
 }
 SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
-END = {"platform": "azure", "size": "dev", "delete_data": True}
+END = {"platform": "azure", "prefix": "mr", "size": "dev", "delete_data": True}
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
 PATIENCE = timedelta(minutes=6)
 

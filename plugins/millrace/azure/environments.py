@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.errors import UsageError
 from millrace.azure.asking import Asking
 
 if TYPE_CHECKING:
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
     from millrace.azure.hook import ResourceManagerHook
 
-__all__ = ["TAG", "DeletedVault", "Environments"]
+__all__ = ["TAG", "DeletedVault", "Environments", "tag_value"]
 
 TAG = "millrace-environment"
+"""Its value is `<prefix>-<size>`, as main.json has it: several environments of one size may share a subscription."""
+
 _VAULT_API = "2023-07-01"
 
 
@@ -30,7 +33,10 @@ class DeletedVault:
 
 
 class Environments:
-    """Resources, as one connection sees them. Every method blocks, and raises RefusedError or PassingError."""
+    """Resources, as one connection sees them. `environment` is a value of the tag: see `tag_value`.
+
+    Every method blocks, and raises RefusedError or PassingError.
+    """
 
     def __init__(self, hook: ResourceManagerHook) -> None:
         self._subscription = f"/subscriptions/{hook.subscription_id}"
@@ -88,6 +94,16 @@ class Environments:
         where = f"{self._subscription}/providers/Microsoft.KeyVault/locations/{vault.location}/deletedVaults"
         path = f"{where}/{vault.name}/purge?api-version={_VAULT_API}"
         self._plain.find(f"purging vault {vault.name}", lambda client: _sent(client, "POST", path))
+
+
+def tag_value(prefix: str, size: str) -> str:
+    """What the tag of an environment's resources reads. Raises UsageError where one of the two is missing."""
+    if not (prefix and size):
+        raise UsageError(
+            f"prefix is {prefix!r}, and size {size!r}; an environment on Azure is found by both: give them as the DAG"
+            " `provision` was given them"
+        )
+    return f"{prefix}-{size}"
 
 
 def _sent(client: DeploymentsMgmtClient, method: str, path: str) -> Any:

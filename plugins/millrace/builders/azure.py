@@ -35,6 +35,7 @@ PROVISIONED, DELETED, STOPPED = "azure.declared", "delete_environment", "stop_st
 _PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
 _WHAT = "{{ params.layout }}, {{ params.size }}, in {{ params.region }}"
 _PEERED_WITHIN = timedelta(minutes=30)
+_WHOSE = {"prefix": "{{ params.prefix or '' }}", "size": "{{ params.size }}"}
 _ENVIRONMENT = "{{ params.environment or params.layout }}"
 
 
@@ -130,7 +131,7 @@ def delete_clusters() -> Any:
 
     delete = DeleteClustersOperator(
         task_id="delete_clusters",
-        environment="{{ params.size }}",
+        **_WHOSE,
         kinds="{{ params.clusters }}",
         confirmation="{{ params.confirmation }}",
         azure_conn_id=CONN_ID,
@@ -144,7 +145,7 @@ def delete() -> DeleteEnvironmentOperator:
     """Deletes all that has the environment's tag."""
     return DeleteEnvironmentOperator(
         task_id=DELETED,
-        environment="{{ params.size }}",
+        **_WHOSE,
         confirmation="{{ params.confirmation if params.delete_data else 'delete_data is off' }}",
         azure_conn_id=CONN_ID,
     )

@@ -15,8 +15,9 @@ def platform_params() -> dict[str, Param]:
         "platform": Param("local", type="string", enum=["local", "azure"], title="Platform"),
         "size": Param(
             "dev", type="string", enum=["dev", "prod"], title="Environment", section=_SECTION,
-            description="A parameter file of infra/arm/parameters, and the tag of all that is made.",
+            description="A parameter file of infra/arm/parameters; with the prefix, the tag of all that is made.",
         ),
+        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
     }  # fmt: skip
 
 
@@ -33,7 +34,6 @@ def template_params() -> dict[str, Param]:
             description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
         ),
         "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
-        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
         "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
         "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
         "clients": Param(

@@ -13,14 +13,14 @@ from jobs.errors import MillraceError
 from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.tasks import azure as tasks
 from tests.azure_control_plane.cloud import Azure
+from tests.infra.deployments import CLUSTERS
 from tests.plugins.azure.deploy.test_batch_cluster import clusters
 from tests.plugins.azure.deploy.tries import A, B, finished, try_once
 
 
-def deleting(kinds: str, confirmation: str = "") -> DeleteClustersOperator:
-    return DeleteClustersOperator(
-        task_id="delete", environment="dev", kinds=kinds, confirmation=confirmation, poll=timedelta(milliseconds=10)
-    )
+def deleting(kinds: str, confirmation: str = "", prefix: str = "mr") -> DeleteClustersOperator:
+    told = {"kinds": kinds, "confirmation": confirmation, "prefix": prefix, "size": "dev"}
+    return DeleteClustersOperator(task_id="delete", poll=timedelta(milliseconds=10), **told)
 
 
 def test_the_clusters_that_hold_nothing_are_deleted_and_everything_else_stays(azure: Azure) -> None:
@@ -48,6 +48,17 @@ def test_kafka_goes_only_with_the_confirmation_and_another_environment_stays(azu
     assert [name.partition("-")[0] for name in gone] == ["kafka", "spark"]
     assert all("-prod-" in one.resource.name for one in azure.manager.resources.others() if "kafka-" in one.resource.id)
     assert {one.resource.name for one in azure.manager.resources.groups()} == {"mr-dev", "mr-prod"}
+
+
+def test_clusters_of_another_project_in_the_subscription_stay(azure: Azure) -> None:
+    finished(A)
+    finished(A, prefix="other")
+    gone = try_once(deleting("all", "delete everything"))
+    assert [name.rpartition("-")[0] for name in gone] == ["kafka-mr-dev", "spark-mr-dev"]
+    every = (one.resource for one in azure.manager.resources.others() if one.resource.type == CLUSTERS)
+    assert sorted(one.name.rpartition("-")[0] for one in every) == ["kafka-other-dev", "spark-other-dev"]
+    with pytest.raises(AirflowFailException, match="prefix is ''"):
+        try_once(deleting("spark", prefix=""))
 
 
 def test_a_deletion_that_was_cut_off_is_gone_on_with_and_one_that_is_given_up_is_told(azure: Azure) -> None:
