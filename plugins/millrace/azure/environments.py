@@ -20,6 +20,7 @@ __all__ = ["TAG", "DeletedVault", "Environments", "tag_value"]
 TAG = "millrace-environment"
 """Its value is `<prefix>-<size>`, as main.json has it: several environments of one size may share a subscription."""
 
+_ACCOUNTS = "resourceType eq 'Microsoft.Storage/storageAccounts'"
 _VAULT_API = "2023-07-01"
 
 
@@ -63,6 +64,18 @@ class Environments:
         asked = f"tagName eq '{TAG}' and tagValue eq '{environment}'"
         found = self._azure.ask("resource groups", lambda client: list(client.resource_groups.list(filter=asked)))
         return {str(group.name): str(group.properties and group.properties.provisioning_state) for group in found}
+
+    def storage_accounts(self, environment: str) -> list[str]:
+        """The names of its storage accounts, but for those that are being deleted with their group."""
+
+        def ask(client: ResourceManagementClient) -> list[str]:
+            return [str(one.name) for one in client.resources.list_by_resource_group(group, filter=_ACCOUNTS)]
+
+        found: list[str] = []
+        for group, state in self.groups(environment).items():
+            if state != "Deleting":
+                found += self._azure.find(f"resource group {group}", ask) or []
+        return sorted(found)
 
     def contents(self, group: str) -> list[str]:
         """`type name` of each resource in a group, for people to read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-__all__ = ["clusters_param", "platform_params", "template_params"]
+__all__ = ["platform_params", "teardown_params", "template_params"]
 
 _SECTION = "Azure"
 
@@ -52,14 +52,19 @@ def template_params() -> dict[str, Param]:
     }  # fmt: skip
 
 
-def clusters_param() -> dict[str, Param]:
-    """The field that says which clusters are deleted while the data stays."""
+def teardown_params() -> dict[str, Param]:
+    """The form's fields of `teardown`: which clusters are deleted while the data stays, and what stops before."""
     return {
         "clusters": Param(
             "none", type="string", enum=["none", "spark", "all"], title="Clusters", section=_SECTION,
             description="Stop paying for compute and keep the data: delete the clusters that hold nothing (spark), or "
             "Kafka's too, with the records that are not archived yet (all: needs the confirmation).",
-        )
+        ),
+        "stop_streams": Param(
+            True, type="boolean", title="Stop streams", section=_SECTION,
+            description="First stop the streams whose lake lies in what is deleted; the files in infra/environments "
+            "say which. Off only where no stream runs there.",
+        ),
     }  # fmt: skip
 
 

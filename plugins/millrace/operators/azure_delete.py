@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from millrace.azure.environments import Environments
 
-__all__ = ["CONFIRMATION", "DeleteEnvironmentOperator", "require_confirmation"]
+__all__ = ["CONFIRMATION", "DeleteEnvironmentOperator", "require_choice", "require_confirmation"]
 
 CONFIRMATION = "delete everything"
 _PURGED_WITHIN = timedelta(minutes=10)
@@ -29,6 +29,19 @@ def require_confirmation(given: str, what: str) -> None:
     """Raises UsageError unless `given` is the confirmation, which `what` needs."""
     if given != CONFIRMATION:
         raise UsageError(f"confirmation is {given!r}; {what} needs {CONFIRMATION!r}; write it")
+
+
+def require_choice(params: Mapping[str, Any]) -> None:
+    """The form of `teardown` chooses something, and is confirmed where it must be. Raises UsageError otherwise.
+
+    For who deletes nothing yet, but would begin with what cannot be undone: to stop streams.
+    """
+    if params["delete_data"]:
+        require_confirmation(params["confirmation"], "deleting all data")
+    elif params["clusters"] == "all":
+        require_confirmation(params["confirmation"], "deleting Kafka with the records that are not archived yet")
+    elif params["clusters"] == "none":
+        raise UsageError("clusters is 'none' and delete_data is off: nothing is to be deleted; choose one of them")
 
 
 class DeleteEnvironmentOperator(EnvironmentTask):
