@@ -3,9 +3,11 @@
 `local`: stops the streams, then Kafka and Azurite. The data stays, unless you set `delete_data` and write
 `delete everything` into `confirmation`.
 
-`azure`: with `clusters`, stops the streams and deletes HDInsight's clusters, which cost as long as they exist; the lake
-stays, and the DAG `provision` makes them again. With `delete_data` and the confirmation, deletes the resource groups
-that bear the environment's tag, and all in them: clusters, lake, secrets.
+`azure`: works on what `provision` made with this prefix and size. First the streams stop whose lake lies there: of the
+environments in infra/environments whose `lake.account` is there, whichever Airflow's own is. Then with `clusters` it
+deletes HDInsight's clusters, which cost as long as they exist; the lake stays, and `provision` makes them again. With
+`delete_data` and the confirmation it deletes the resource groups that bear the environment's tag, and all in them:
+clusters, lake, secrets.
 """
 
 from typing import Any
@@ -19,7 +21,7 @@ from millrace.tasks import local_stack
 
 PARAMS = (
     azure_form.platform_params()
-    | azure_form.clusters_param()
+    | azure_form.teardown_params()
     | {
         "delete_data": Param(False, type="boolean", title="Delete data", description="All events and the whole lake."),
         "confirmation": Param("", type="string", title="Confirmation", description=f"Write: {CONFIRMATION}"),
@@ -33,9 +35,7 @@ with DAG(
     @task.branch
     def platform() -> str:
         params: Any = get_current_context()["params"]
-        if params["platform"] != "azure":
-            return "check"
-        return azure.STOPPED if params["clusters"] != "none" and not params["delete_data"] else azure.DELETED
+        return azure.STOPPED if params["platform"] == "azure" else "check"
 
     @task
     def check() -> None:
@@ -58,5 +58,5 @@ with DAG(
     stack = task(task_id="stack")(local_stack.stop_stack)()
     data = task(task_id="data")(local_stack.delete_data)()
     checked = check()
-    platform() >> [checked, azure.delete(), azure.delete_clusters()]
+    platform() >> [checked, azure.teardown()]
     checked >> streams() >> stack >> is_deletion() >> data

@@ -6,7 +6,7 @@ A file says `platform`, and the tables `[lake]`, `[kafka]`, and one named after 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,16 @@ from millrace.storage_account import StorageAccount
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient
 
-__all__ = ["Environment", "StorageAccount", "Told", "batch_environment", "environment_file", "load_environment"]
+__all__ = [
+    "Environment",
+    "StorageAccount",
+    "Told",
+    "batch_environment",
+    "default_environment",
+    "environment_file",
+    "environments_on",
+    "load_environment",
+]
 
 _FOLDER = Path(os.environ.get("MILLRACE_ENVIRONMENTS") or PROJECT_ROOT / "infra" / "environments")
 _PLATFORMS = ("local", "hdinsight", "databricks")
@@ -103,7 +112,7 @@ def load_environment(
     MillraceError for an unknown name, an unsound file, and "local" before the stack's first start. Secrets are read
     when they are needed, not here.
     """
-    name = name or _default()
+    name = name or default_environment()
     file = environment_file(name.removesuffix(_BATCH), folder).filled(told or {})
     platform = file.values.get("platform")
     if platform not in _PLATFORMS:
@@ -115,7 +124,7 @@ def batch_environment(name: str | None = None, *, folder: Path = _FOLDER) -> str
     """The name under which the environment's batch runs have a cluster that is made for them, and deleted after them;
     None where its file names none, in its table `[hdinsight.batch]`. It reads that file alone: DAGs are parsed by it.
     """
-    name = name or _default()
+    name = name or default_environment()
     try:
         file = environment_file(name, folder)
     except MillraceError:  # told by the first task that needs the environment
@@ -123,8 +132,15 @@ def batch_environment(name: str | None = None, *, folder: Path = _FOLDER) -> str
     return name + _BATCH if file.table("hdinsight").table("batch").values.get("cluster") else None
 
 
-def _default() -> str:
+def default_environment() -> str:
+    """The name of the environment that is meant where none is named: of this process and, in Airflow, of its DAGs."""
     return os.environ.get("MILLRACE_ENVIRONMENT") or "local"
+
+
+def environments_on(accounts: Collection[str], folder: Path = _FOLDER) -> list[str]:
+    """The names of the environments whose lake lies in one of these storage accounts, by their files, sorted."""
+    files = {path.stem: read_file(path) for path in sorted(folder.glob("*.toml"))}
+    return [name for name, file in files.items() if file.table("lake").values.get("account") in accounts]
 
 
 def environment_file(name: str, folder: Path = _FOLDER) -> Table:

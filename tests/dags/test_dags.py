@@ -140,10 +140,10 @@ def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: 
 
 def test_teardown_on_azure_deletes_everything_or_the_clusters_alone(dags: dict[str, Any]) -> None:
     dag = dags["teardown"]
-    assert dag["tasks"]["platform"] == ["check", "delete_environment", "stop_streams"]
-    assert dag["tasks"]["delete_environment"] == []
-    assert dag["tasks"]["stop_streams"] == ["delete_clusters"]
-    assert dag["params"]["clusters"]["default"] == "none"
+    assert dag["tasks"]["platform"] == ["check", "stop_streams"]
+    assert dag["tasks"]["stop_streams"] == ["chosen"], "streams stop before anything is deleted"
+    assert dag["tasks"]["chosen"] == ["delete_clusters", "delete_environment"]
+    assert (dag["params"]["clusters"]["default"], dag["params"]["stop_streams"]["default"]) == ("none", True)
 
 
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:

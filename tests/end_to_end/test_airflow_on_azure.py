@@ -44,7 +44,7 @@ FORM = {
     "parameters": {"interactiveQuery": True},
 }
 SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
-END = {"platform": "azure", "size": "dev", "delete_data": True}
+END = {"platform": "azure", "prefix": "mr", "size": "dev", "delete_data": True}
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
 PATIENCE = timedelta(minutes=6)
 
@@ -231,10 +231,10 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert "changed" not in topics_log
 
     run = airflow.begin("teardown", **END, confirmation="yes")
-    assert airflow.end("teardown", run) == "failed: delete_environment"
+    assert airflow.end("teardown", run) == "failed: stop_streams", "before any stream is asked to stop"
     assert [stored.state for stored in cloud.manager.resources.groups()] == ["Succeeded"]
     cloud.faults.answer("DELETE", "resourcegroups/mr-dev$", refusal(409, "Conflict", "Not now."))
-    run = airflow.begin("teardown", **END, confirmation="delete everything")
+    run = airflow.begin("teardown", **END, confirmation="delete everything", stop_streams=False)
     assert airflow.end("teardown", run) == "success"
     assert cloud.manager.resources.groups() == []
     assert mistakes(cloud, azure_judge) == []

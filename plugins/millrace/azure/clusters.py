@@ -48,7 +48,7 @@ class Clusters:
         return None if found is None else _cluster(found)
 
     def of(self, environment: str) -> list[Cluster]:
-        """Those that bear the environment's tag, by name."""
+        """Those whose tag reads `environment`, by name."""
         every = self._azure.ask("clusters", lambda client: [_cluster(one) for one in client.clusters.list()])
         return sorted((one for one in every if one.tags.get(TAG) == environment), key=lambda one: one.name)
 

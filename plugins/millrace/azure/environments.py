@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.errors import UsageError
 from millrace.azure.asking import Asking
 
 if TYPE_CHECKING:
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
 
     from millrace.azure.hook import ResourceManagerHook
 
-__all__ = ["TAG", "DeletedVault", "Environments"]
+__all__ = ["TAG", "DeletedVault", "Environments", "tag_value"]
 
 TAG = "millrace-environment"
+"""Its value is `<prefix>-<size>`, as main.json has it: several environments of one size may share a subscription."""
+
+_ACCOUNTS = "resourceType eq 'Microsoft.Storage/storageAccounts'"
 _VAULT_API = "2023-07-01"
 
 
@@ -30,7 +34,10 @@ class DeletedVault:
 
 
 class Environments:
-    """Resources, as one connection sees them. Every method blocks, and raises RefusedError or PassingError."""
+    """Resources, as one connection sees them. `environment` is a value of the tag: see `tag_value`.
+
+    Every method blocks, and raises RefusedError or PassingError.
+    """
 
     def __init__(self, hook: ResourceManagerHook) -> None:
         self._subscription = f"/subscriptions/{hook.subscription_id}"
@@ -57,6 +64,18 @@ class Environments:
         asked = f"tagName eq '{TAG}' and tagValue eq '{environment}'"
         found = self._azure.ask("resource groups", lambda client: list(client.resource_groups.list(filter=asked)))
         return {str(group.name): str(group.properties and group.properties.provisioning_state) for group in found}
+
+    def storage_accounts(self, environment: str) -> list[str]:
+        """The names of its storage accounts, but for those that are being deleted with their group."""
+
+        def ask(client: ResourceManagementClient) -> list[str]:
+            return [str(one.name) for one in client.resources.list_by_resource_group(group, filter=_ACCOUNTS)]
+
+        found: list[str] = []
+        for group, state in self.groups(environment).items():
+            if state != "Deleting":
+                found += self._azure.find(f"resource group {group}", ask) or []
+        return sorted(found)
 
     def contents(self, group: str) -> list[str]:
         """`type name` of each resource in a group, for people to read."""
@@ -88,6 +107,16 @@ class Environments:
         where = f"{self._subscription}/providers/Microsoft.KeyVault/locations/{vault.location}/deletedVaults"
         path = f"{where}/{vault.name}/purge?api-version={_VAULT_API}"
         self._plain.find(f"purging vault {vault.name}", lambda client: _sent(client, "POST", path))
+
+
+def tag_value(prefix: str, size: str) -> str:
+    """What the tag of an environment's resources reads. Raises UsageError where one of the two is missing."""
+    if not (prefix and size):
+        raise UsageError(
+            f"prefix is {prefix!r}, and size {size!r}; an environment on Azure is found by both: give them as the DAG"
+            " `provision` was given them"
+        )
+    return f"{prefix}-{size}"
 
 
 def _sent(client: DeploymentsMgmtClient, method: str, path: str) -> Any:

@@ -9,32 +9,27 @@ from airflow.sdk import get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from millrace.operators.approval import Approval
-from millrace.operators.azure_delete import DeleteEnvironmentOperator
+from millrace.operators.azure_delete import DeleteEnvironmentOperator, require_choice
 from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
 from millrace.operators.check_brokers import CheckBrokersOperator
-from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, stop_streams, tell
+from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, tell
+from millrace.tasks.azure_streams import stop_streams
 
-__all__ = [
-    "DELETED",
-    "PROVISIONED",
-    "STOPPED",
-    "delete",
-    "delete_clusters",
-    "provision",
-]
+__all__ = ["PROVISIONED", "STOPPED", "provision", "teardown"]
 
 CONN_ID = "azure_default"
 CLUSTERS_CONN_ID = "azure_clusters"
 """The connection whose password the clusters' gateways get."""
 
-PROVISIONED, DELETED, STOPPED = "azure.declared", "delete_environment", "stop_streams"
-"""The tasks with which the Azure part of each DAG begins, and of `teardown` the part that deletes clusters alone."""
+PROVISIONED, STOPPED = "azure.declared", "stop_streams"
+"""The tasks with which the Azure part of `provision` begins, and that of `teardown`."""
 
 _PREVIEWED = "{{ ti.xcom_pull(task_ids='azure.preview')['text'] }}"
 _WHAT = "{{ params.layout }}, {{ params.size }}, in {{ params.region }}"
 _PEERED_WITHIN = timedelta(minutes=30)
+_WHOSE = {"prefix": "{{ params.prefix or '' }}", "size": "{{ params.size }}"}
 _ENVIRONMENT = "{{ params.environment or params.layout }}"
 
 
@@ -119,32 +114,37 @@ def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:
     return make_topics(environment_for_task(environment, told), declared_topics())
 
 
-def delete_clusters() -> Any:
-    """Stops the streams, then deletes the clusters that the form says, and keeps the data; the first of the tasks."""
+def teardown() -> Any:
+    """What the form chooses is deleted, after the streams that live by it have stopped; the first of the tasks."""
 
     @task(task_id=STOPPED, retries=0)
     def stop() -> list[str]:
-        ti: Any = get_current_context()["ti"]
+        from millrace.azure.environments import Environments, tag_value
+        from millrace.azure.hook import ResourceManagerHook
+
+        context: Any = get_current_context()
+        params = context["params"]
         with as_airflow_errors():
-            return stop_streams(lambda dag_id: ti.get_dr_count(dag_id, states=["running"]))
+            require_choice(params)
+            tagged = tag_value(params["prefix"] or "", params["size"])
+            if not params["stop_streams"]:
+                return []
+            azure, count = Environments(ResourceManagerHook(CONN_ID)), context["ti"].get_dr_count
+            return stop_streams(tagged, azure, lambda dag_id: count(dag_id, states=["running"]))
 
-    delete = DeleteClustersOperator(
-        task_id="delete_clusters",
-        environment="{{ params.size }}",
-        kinds="{{ params.clusters }}",
-        confirmation="{{ params.confirmation }}",
-        azure_conn_id=CONN_ID,
-    )
+    @task.branch(retries=0)
+    def chosen() -> str:
+        context: Any = get_current_context()
+        return "delete_environment" if context["params"]["delete_data"] else "delete_clusters"
+
+    told: dict[str, Any] = {**_WHOSE, "confirmation": "{{ params.confirmation }}", "azure_conn_id": CONN_ID}
     stopped = stop()
-    stopped >> delete
-    return stopped
-
-
-def delete() -> DeleteEnvironmentOperator:
-    """Deletes all that has the environment's tag."""
-    return DeleteEnvironmentOperator(
-        task_id=DELETED,
-        environment="{{ params.size }}",
-        confirmation="{{ params.confirmation if params.delete_data else 'delete_data is off' }}",
-        azure_conn_id=CONN_ID,
+    (
+        stopped
+        >> chosen()
+        >> [
+            DeleteEnvironmentOperator(task_id="delete_environment", **told),
+            DeleteClustersOperator(task_id="delete_clusters", kinds="{{ params.clusters }}", **told),
+        ]
     )
+    return stopped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import Param
 
-__all__ = ["clusters_param", "platform_params", "template_params"]
+__all__ = ["platform_params", "teardown_params", "template_params"]
 
 _SECTION = "Azure"
 
@@ -15,8 +15,9 @@ def platform_params() -> dict[str, Param]:
         "platform": Param("local", type="string", enum=["local", "azure"], title="Platform"),
         "size": Param(
             "dev", type="string", enum=["dev", "prod"], title="Environment", section=_SECTION,
-            description="A parameter file of infra/arm/parameters, and the tag of all that is made.",
+            description="A parameter file of infra/arm/parameters; with the prefix, the tag of all that is made.",
         ),
+        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
     }  # fmt: skip
 
 
@@ -33,7 +34,6 @@ def template_params() -> dict[str, Param]:
             description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
         ),
         "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
-        "prefix": _text("Prefix", "2 to 8 lower-case letters and digits; begins the names of everything."),
         "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
         "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
         "clients": Param(
@@ -52,14 +52,19 @@ def template_params() -> dict[str, Param]:
     }  # fmt: skip
 
 
-def clusters_param() -> dict[str, Param]:
-    """The field that says which clusters are deleted while the data stays."""
+def teardown_params() -> dict[str, Param]:
+    """The form's fields of `teardown`: which clusters are deleted while the data stays, and what stops before."""
     return {
         "clusters": Param(
             "none", type="string", enum=["none", "spark", "all"], title="Clusters", section=_SECTION,
             description="Stop paying for compute and keep the data: delete the clusters that hold nothing (spark), or "
             "Kafka's too, with the records that are not archived yet (all: needs the confirmation).",
-        )
+        ),
+        "stop_streams": Param(
+            True, type="boolean", title="Stop streams", section=_SECTION,
+            description="First stop the streams whose lake lies in what is deleted; the files in infra/environments "
+            "say which. Off only where no stream runs there.",
+        ),
     }  # fmt: skip
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
+from jobs.errors import UsageError
 from millrace.operators.azure_errors import as_airflow_errors
-from millrace.operators.azure_task import AzureTask
+from millrace.operators.azure_task import EnvironmentTask
 from millrace.triggers.azure_deletion import AzureDeletionTrigger
 from millrace.waiting import until
 
@@ -18,13 +19,32 @@ if TYPE_CHECKING:
 
     from millrace.azure.environments import Environments
 
-__all__ = ["CONFIRMATION", "DeleteEnvironmentOperator"]
+__all__ = ["CONFIRMATION", "DeleteEnvironmentOperator", "require_choice", "require_confirmation"]
 
 CONFIRMATION = "delete everything"
 _PURGED_WITHIN = timedelta(minutes=10)
 
 
-class DeleteEnvironmentOperator(AzureTask):
+def require_confirmation(given: str, what: str) -> None:
+    """Raises UsageError unless `given` is the confirmation, which `what` needs."""
+    if given != CONFIRMATION:
+        raise UsageError(f"confirmation is {given!r}; {what} needs {CONFIRMATION!r}; write it")
+
+
+def require_choice(params: Mapping[str, Any]) -> None:
+    """The form of `teardown` chooses something, and is confirmed where it must be. Raises UsageError otherwise.
+
+    For who deletes nothing yet, but would begin with what cannot be undone: to stop streams.
+    """
+    if params["delete_data"]:
+        require_confirmation(params["confirmation"], "deleting all data")
+    elif params["clusters"] == "all":
+        require_confirmation(params["confirmation"], "deleting Kafka with the records that are not archived yet")
+    elif params["clusters"] == "none":
+        raise UsageError("clusters is 'none' and delete_data is off: nothing is to be deleted; choose one of them")
+
+
+class DeleteEnvironmentOperator(EnvironmentTask):
     """Deletes the resource groups that bear the environment's tag, with all in them, and waits without a worker slot.
 
     Does so only where `confirmation` reads "delete everything". Then the names of deleted vaults are freed, so that the
@@ -32,33 +52,28 @@ class DeleteEnvironmentOperator(AzureTask):
     back. Running it again goes on where it was; with nothing left, nothing happens.
     """
 
-    template_fields: Sequence[str] = (*AzureTask.template_fields, "environment", "confirmation")
+    template_fields: Sequence[str] = (*EnvironmentTask.template_fields, "confirmation")
 
-    def __init__(self, *, environment: str, confirmation: str, **kwargs: Any) -> None:
+    def __init__(self, *, confirmation: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.environment = environment
         self.confirmation = confirmation
 
     def execute(self, context: Context) -> None:
         """Log what there is, begin, and defer."""
-        if self.confirmation != CONFIRMATION:
-            raise AirflowFailException(
-                f"confirmation is {self.confirmation!r}; deleting environment {self.environment!r} needs "
-                f"{CONFIRMATION!r}; write it"
-            )
         with as_airflow_errors():
+            require_confirmation(self.confirmation, f"deleting environment {self.environment()}")
             environments = self._connect()
-            groups = environments.groups(self.environment)
+            groups = environments.groups(self.environment())
             for name, state in groups.items():
                 every = environments.contents(name)
                 self.log.info("resource group %s (%s), %d resources:\n%s", name, state, len(every), "\n".join(every))
                 if state != "Deleting":
                     environments.begin_delete_group(name)
             if not groups:
-                self.log.info("no resource group bears the tag of environment %s", self.environment)
+                self.log.info("no resource group bears the tag of environment %s", self.environment())
                 self._free_names()
                 return
-        raise self.until_fired(AzureDeletionTrigger, self.environment)
+        raise self.until_fired(AzureDeletionTrigger, self.environment())
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
         """The groups are gone, or Azure has stopped deleting one: a lock, or a resource that refuses."""
@@ -68,14 +83,14 @@ class DeleteEnvironmentOperator(AzureTask):
                 "says what stands in the way (a lock?); the next try deletes what is left"
             )
         if event["state"] == "Lost":
-            raise AirflowException(f"environment {self.environment}: {event['reason']}")
+            raise AirflowException(f"environment {self.environment()}: {event['reason']}")
         with as_airflow_errors():
             self._free_names()
 
     def _free_names(self) -> None:
         """Purges vaults, which takes a minute or two. Raises AirflowException where Azure takes longer."""
         environments = self._connect()
-        for vault in environments.deleted_vaults(self.environment):
+        for vault in environments.deleted_vaults(self.environment()):
             if vault.is_protected:
                 self.log.warning(
                     "vault %s is kept by its purge protection; before you provision this environment again, restore "
@@ -86,10 +101,10 @@ class DeleteEnvironmentOperator(AzureTask):
                 environments.purge(vault)
                 self.log.info("vault %s is being purged", vault.name)
         if not until(lambda: self._are_names_free(environments), _PURGED_WITHIN, self.poll):
-            raise AirflowException(f"deleted vaults of {self.environment!r} are still there after {_PURGED_WITHIN}")
+            raise AirflowException(f"deleted vaults of {self.environment()} are still there after {_PURGED_WITHIN}")
 
     def _are_names_free(self, environments: Environments) -> bool:
-        return all(vault.is_protected for vault in environments.deleted_vaults(self.environment))
+        return all(vault.is_protected for vault in environments.deleted_vaults(self.environment()))
 
     def _connect(self) -> Environments:
         from millrace.azure.environments import Environments

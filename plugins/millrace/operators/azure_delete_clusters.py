@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
-from millrace.operators.azure_delete import CONFIRMATION
+from millrace.operators.azure_delete import require_confirmation
 from millrace.operators.azure_errors import as_airflow_errors
-from millrace.operators.azure_task import AzureTask
+from millrace.operators.azure_task import EnvironmentTask
 from millrace.triggers.azure_clusters_gone import AzureClustersGoneTrigger
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["DeleteClustersOperator"]
 _KAFKA = "kafka-"  # as main.json names the cluster: its disks go with it
 
 
-class DeleteClustersOperator(AzureTask):
+class DeleteClustersOperator(EnvironmentTask):
     """Deletes the clusters that bear the environment's tag, and waits without a worker slot. Returns their names.
 
     `kinds`: "spark" for all that hold nothing (Spark, Interactive Query, batch runs), whose data lie in the storage
@@ -30,30 +30,26 @@ class DeleteClustersOperator(AzureTask):
     storage and secrets stay, and the DAG `provision` makes the clusters again. With none left, nothing happens.
     """
 
-    template_fields: Sequence[str] = (*AzureTask.template_fields, "environment", "kinds", "confirmation")
+    template_fields: Sequence[str] = (*EnvironmentTask.template_fields, "kinds", "confirmation")
 
-    def __init__(self, *, environment: str, kinds: str, confirmation: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, kinds: str, confirmation: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.environment = environment
         self.kinds = kinds
         self.confirmation = confirmation
 
     def execute(self, context: Context) -> list[str]:
         """Begin, and defer."""
-        if self.kinds == "all" and self.confirmation != CONFIRMATION:
-            raise AirflowFailException(
-                f"confirmation is {self.confirmation!r}; deleting Kafka with the records that are not archived yet"
-                f" needs {CONFIRMATION!r}; write it, or choose the clusters 'spark'"
-            )
         with as_airflow_errors():
+            if self.kinds == "all":
+                require_confirmation(self.confirmation, "deleting Kafka with the records that are not archived yet")
             clusters = self._connect()
-            chosen = [one for one in clusters.of(self.environment) if self._is_chosen(one)]
+            chosen = [one for one in clusters.of(self.environment()) if self._is_chosen(one)]
             for cluster in chosen:
                 self.log.info("cluster %s (%s) is deleted", cluster.name, cluster.state)
                 if cluster.state != "Deleting":
                     clusters.delete(cluster.id)
         if not chosen:
-            self.log.info("no such cluster bears the tag of environment %s", self.environment)
+            self.log.info("no such cluster bears the tag of environment %s", self.environment())
             return []
         raise self.until_fired(AzureClustersGoneTrigger, [one.id for one in chosen])
 
@@ -65,7 +61,7 @@ class DeleteClustersOperator(AzureTask):
                 "what stands in the way (a lock?); the next try deletes them"
             )
         if event["state"] == "Lost":
-            raise AirflowException(f"environment {self.environment}: {event['reason']}")
+            raise AirflowException(f"environment {self.environment()}: {event['reason']}")
         return sorted(event["clusters"])
 
     def _is_chosen(self, cluster: Cluster) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from millrace.azure.hook import ResourceManagerHook
     from millrace.triggers.azure_watch import AzureTrigger
 
-__all__ = ["AzureTask"]
+__all__ = ["AzureTask", "EnvironmentTask"]
 
 
 class AzureTask(BaseOperator):
@@ -43,3 +43,21 @@ class AzureTask(BaseOperator):
         """The deferral, which takes no worker slot, to `resume`; `subject` is the trigger's first argument."""
         watch = trigger(subject, self.azure_conn_id, poll_s=self.poll.total_seconds())
         return TaskDeferred(trigger=watch, method_name="resume")
+
+
+class EnvironmentTask(AzureTask):
+    """Works on the environment that the DAG `provision` made with this `prefix` and `size`, and on no other: one of the
+    same size with another prefix may be in the same subscription."""
+
+    template_fields: Sequence[str] = (*AzureTask.template_fields, "prefix", "size")
+
+    def __init__(self, *, prefix: str, size: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.prefix = prefix
+        self.size = size
+
+    def environment(self) -> str:
+        """What its tag reads. Raises UsageError where the prefix or the size is missing."""
+        from millrace.azure.environments import tag_value
+
+        return tag_value(self.prefix, self.size)

@@ -18,6 +18,7 @@ from millrace.environment import Environment
 from millrace.kafka_settings import java_options, with_login
 from millrace.platforms.databricks_settings import REAL_TIME, DatabricksSettings
 from millrace.platforms.protocol import SparkJob
+from millrace.platforms.redaction import redaction_of
 
 __all__ = ["cluster_for"]
 
@@ -29,7 +30,8 @@ _NOBODY = Login("", "")
 
 
 def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSettings, policy: str) -> ClusterSpec:
-    """`policy` is the policy's id. Secrets are named, never told: Databricks puts them in when the cluster starts.
+    """`policy` is the policy's id. Secrets are named, never told: Databricks puts them in when the cluster starts, and
+    Spark's UI there blots them out.
 
     Dedicated to one user (`SINGLE_USER`), for drivers use the JVM's classes, which shared compute refuses; without
     Photon and without autoscaling, which neither real-time mode nor an even latency goes with. Raises MillraceError
@@ -44,6 +46,7 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
         **settings.spark,
         **({REAL_TIME: "true"} if job.task_slots else {}),
         **job.conf,
+        **redaction_of(settings.secret_names()),
     }
     return ClusterSpec(
         spark_version=settings.runtime,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millrace.environment_file import Table
+from millrace.platforms.redaction import refuse_secrets
 
 __all__ = ["REAL_TIME", "RUNTIME", "DatabricksSettings"]
 
@@ -21,8 +22,7 @@ _VOLUME = re.compile(r"/Volumes/[^/]+/[^/]+/[^/]+(/[^/]+)*")
 REAL_TIME = "spark.databricks.streaming.realTimeMode.enabled"
 """Its sinks and operators: https://learn.microsoft.com/azure/databricks/structured-streaming/real-time/reference"""
 
-_SECRET = re.compile(r"secret|password|token|jaas|access[._-]?key|account[._-]?key|keystore[.]key", re.IGNORECASE)
-_REFERENCE = re.compile(r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}")
+_REFERENCE = r"\{\{secrets/[\w.@-]+/[\w.@-]+\}\}"
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class DatabricksSettings:
     secret_scope: str = _DEFAULTS["secret_scope"]
     secrets: Mapping[str, str] = field(default_factory=dict)
     spark: Mapping[str, str] = field(default_factory=dict)
+
+    def secret_names(self) -> list[str]:
+        """The settings of Spark whose values Databricks takes from a scope."""
+        own = [name for name, value in self.spark.items() if re.search(_REFERENCE, value)]
+        return [*own, *(f"spark.hadoop.{name}" for name in self.secrets)]
 
     @classmethod
     def of(cls, table: Table) -> DatabricksSettings:
@@ -109,7 +114,5 @@ def _spark(table: Table) -> dict[str, str]:
             "the jobs of alerts have it by themselves; archives, speed layers and batch runs write Delta, which"
             " real-time mode does not: take the line out (docs/databricks.md)",
         )
-    for name, value in found.items():
-        if _SECRET.search(name) and not _REFERENCE.fullmatch(value):
-            raise table.error(name, "…", "secrets do not stand in a file: use [databricks.secrets], or {{secrets/…/…}}")
+    refuse_secrets(table, found, "use [databricks.secrets], or {{secrets/…/…}}", _REFERENCE)
     return found

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from millrace.environment import Environment
+from millrace.environment_file import Table
+from millrace.platforms.redaction import refuse_secrets
 
 __all__ = ["HdinsightSettings"]
 
@@ -54,5 +56,12 @@ class HdinsightSettings:
             container=table.text("container", "the container of the cluster's own file system"),
             path=table.text("path", "a folder in that container"),
             python=table.optional_text("python") or _PYTHON,
-            spark=table.table("spark").texts(),
+            spark=_spark(table.table("spark")),
         )
+
+
+def _spark(table: Table) -> dict[str, str]:
+    found = table.texts()
+    remedy = "Livy, YARN and Spark show these settings; name connections in lake.key_connection and kafka.connection"
+    refuse_secrets(table, found, remedy)
+    return found

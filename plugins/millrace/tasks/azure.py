@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError, UsageError
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from millrace.azure.ambari import Ambari
     from millrace.azure.environments import Environments
 
-__all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry", "stop_streams", "tell"]
+__all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry", "tell"]
 
 _log = logging.getLogger(__name__)
 _LOGIN = "millrace"  # as main.json's clusterLogin has it by default
 _PORT = 9092
-_STOPPED_WITHIN = timedelta(minutes=10)
 _EVENT_HUBS_API = "2024-01-01"
 _NETWORK_API = "2024-01-01"
 _NEEDED = ("region", "prefix", "operator_principal_id", "ssh_public_key")
@@ -98,38 +97,6 @@ def tell(outputs: Mapping[str, Any], name: str, conn_id: str, *, by_address: boo
     for line in differing(file, told):
         _log.warning("%s; the file's is used", line)
     return told
-
-
-def stop_streams(active_runs: Callable[[str], int], within: timedelta = _STOPPED_WITHIN) -> list[str]:
-    """Every stream of this Airflow's environment stops after its micro-batch, and stays stopped; their DAGs.
-
-    `active_runs` counts a DAG's running runs. Raises MillraceError for a stream that is still active `within` that
-    time: what it reads and writes by is about to be deleted. On the local platform nothing happens.
-    """
-    from millrace.supervision.connection import environment_for_task
-    from millrace.supervision.stop_jobs import ask_to_stop, stream_queries
-    from millrace.waiting import until
-
-    environment = environment_for_task()
-    if environment.platform == "local":
-        _log.info("environment %s: its streams are on this machine, not on Azure", environment.name)
-        return []
-    streams = [query for query in stream_queries() if active_runs(query)]
-    if streams:
-        ask_to_stop(environment, "teardown")
-    active: list[str] = []
-
-    def have_ended() -> bool:
-        active[:] = [query for query in streams if active_runs(query)]
-        return not active
-
-    if not until(have_ended, within):
-        raise MillraceError(
-            f"streams {', '.join(active)} are still active, {within} after they were asked to stop; a paused DAG ends"
-            " when it is unpaused; or mark their tasks as success; then clear this task"
-        )
-    _log.info("stopped: %s", ", ".join(streams) or "no stream was active")
-    return streams
 
 
 def check_event_hubs(outputs: Mapping[str, Any], subscription: str, environments: Environments) -> dict[str, str]:

@@ -77,6 +77,15 @@ def test_the_gateway_is_the_clusters(bare: Environment) -> None:
         ({"cluster": ""}, r"hdinsight\.cluster is ''; give it the Spark cluster's name"),
         ({"cluster": "https://x.azurehdinsight.net"}, r"cluster is 'https://.*give it the name alone"),
         ({"connection": None}, r"hdinsight\.connection is None; give it the Airflow connection"),
+        (
+            {"spark": {"spark.hadoop.fs.azure.account.key.x": "abc"}},
+            r"account\.key\.x is '…'; secrets do not stand in a",
+        ),
+        (
+            {"spark": {"spark.hadoop.fs.azure.sas.c.x": "abc"}},
+            r"secrets do not stand in a file: Livy, YARN and Spark sh",
+        ),
+        ({"spark": {"spark.driver.extraJavaOptions": "-Dx.keyStorePassword=abc"}}, r"Options is '…'; secrets do not"),
         ({"user": "admin"}, r"hdinsight\.user is 'admin'; that is no setting; use one of: cluster, "),
         ({"spark": "fast"}, r"hdinsight\.spark is 'fast'; write a table"),
     ],

@@ -166,7 +166,7 @@ def test_a_cluster_is_made_beside_the_others_and_it_alone_is_deleted(azure: Azur
     assert roles["workernode"]["targetInstanceCount"] == 4
     assert "autoscale" not in roles["workernode"]
     assert made.body["properties"]["storageProfile"]["storageaccounts"][0]["fileSystem"] == "batch"
-    assert made.body["tags"] == {"millrace-environment": "dev", "millrace-lifetime": "batch"}
+    assert made.body["tags"] == {"millrace-environment": "mr-dev", "millrace-lifetime": "batch"}
 
     night.delete()
     assert clusters(azure) == {"kafka-": "Succeeded", "spark-": "Succeeded"}

@@ -13,10 +13,11 @@ from tests.azure_control_plane.exchange import refusal
 from tests.plugins.azure.deploy.tries import A, B, finished, try_once
 
 
-def deleting(environment: str = "dev", confirmation: str = "delete everything") -> DeleteEnvironmentOperator:
-    return DeleteEnvironmentOperator(
-        task_id="delete", environment=environment, confirmation=confirmation, poll=timedelta(milliseconds=10)
-    )
+def deleting(
+    size: str = "dev", confirmation: str = "delete everything", prefix: str = "mr"
+) -> DeleteEnvironmentOperator:
+    poll = timedelta(milliseconds=10)
+    return DeleteEnvironmentOperator(task_id="delete", prefix=prefix, size=size, confirmation=confirmation, poll=poll)
 
 
 def left(azure: Azure) -> set[str]:
@@ -30,6 +31,31 @@ def test_an_environment_is_deleted_and_another_stays(azure: Azure) -> None:
     try_once(deleting("dev"))
     assert left(azure) == {"mr-prod"}
     assert not [one for one in azure.manager.resources.known.values() if "/resourceGroups/mr-dev" in one.resource.id]
+
+
+def test_of_two_projects_in_one_subscription_only_one_is_deleted(azure: Azure) -> None:
+    finished(A)
+    finished(A, prefix="other")
+    assert left(azure) == {"mr-dev", "other-dev"}
+    try_once(deleting())
+    assert left(azure) == {"other-dev"}
+    try_once(deleting(prefix="another"))
+    assert left(azure) == {"other-dev"}
+
+
+def test_a_vault_of_another_project_is_not_purged(azure: Azure) -> None:
+    finished(A)
+    finished(A, prefix="other")
+    azure.manager.resources.delete(f"/subscriptions/{azure.subscription}/resourceGroups/other-dev")
+    try_once(deleting())
+    assert [name[:10] for name in azure.manager.resources.deleted_vaults] == ["other-dev-"]
+
+
+def test_without_a_prefix_nothing_is_deleted(azure: Azure) -> None:
+    finished(A)
+    with pytest.raises(AirflowFailException, match=r"prefix is '', and size 'dev'; .* give them as"):
+        try_once(deleting(prefix=""))
+    assert azure.asked("DELETE", "") == 0
 
 
 def test_nothing_is_deleted_without_the_confirmation(azure: Azure) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
-from jobs.errors import MillraceError
 from millrace.operators.azure_delete_clusters import DeleteClustersOperator
-from millrace.tasks import azure as tasks
 from tests.azure_control_plane.cloud import Azure
+from tests.infra.deployments import CLUSTERS
 from tests.plugins.azure.deploy.test_batch_cluster import clusters
 from tests.plugins.azure.deploy.tries import A, B, finished, try_once
 
 
-def deleting(kinds: str, confirmation: str = "") -> DeleteClustersOperator:
-    return DeleteClustersOperator(
-        task_id="delete", environment="dev", kinds=kinds, confirmation=confirmation, poll=timedelta(milliseconds=10)
-    )
+def deleting(kinds: str, confirmation: str = "", prefix: str = "mr") -> DeleteClustersOperator:
+    told = {"kinds": kinds, "confirmation": confirmation, "prefix": prefix, "size": "dev"}
+    return DeleteClustersOperator(task_id="delete", poll=timedelta(milliseconds=10), **told)
 
 
 def test_the_clusters_that_hold_nothing_are_deleted_and_everything_else_stays(azure: Azure) -> None:
@@ -50,6 +46,17 @@ def test_kafka_goes_only_with_the_confirmation_and_another_environment_stays(azu
     assert {one.resource.name for one in azure.manager.resources.groups()} == {"mr-dev", "mr-prod"}
 
 
+def test_clusters_of_another_project_in_the_subscription_stay(azure: Azure) -> None:
+    finished(A)
+    finished(A, prefix="other")
+    gone = try_once(deleting("all", "delete everything"))
+    assert [name.rpartition("-")[0] for name in gone] == ["kafka-mr-dev", "spark-mr-dev"]
+    every = (one.resource for one in azure.manager.resources.others() if one.resource.type == CLUSTERS)
+    assert sorted(one.name.rpartition("-")[0] for one in every) == ["kafka-other-dev", "spark-other-dev"]
+    with pytest.raises(AirflowFailException, match="prefix is ''"):
+        try_once(deleting("spark", prefix=""))
+
+
 def test_a_deletion_that_was_cut_off_is_gone_on_with_and_one_that_is_given_up_is_told(azure: Azure) -> None:
     finished(A)
     with pytest.raises(TaskDeferred):
@@ -58,31 +65,3 @@ def test_a_deletion_that_was_cut_off_is_gone_on_with_and_one_that_is_given_up_is
     assert azure.asked("DELETE", "") == 1
     with pytest.raises(AirflowException, match="spark-x are not being deleted any longer"):
         deleting("spark").resume({}, {"state": "Left", "clusters": ["spark-x"]})
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
-    """What streams are asked, in an environment on HDInsight."""
-    from millrace.environment import Environment, StorageAccount
-
-    storage = StorageAccount("account", "lake", "http://127.0.0.1:1/account", tmp_path / "key")
-    place = Environment("azure", "hdinsight", "127.0.0.1:2", {}, "abfs://lake", storage)
-    found: list[Any] = []
-    monkeypatch.setattr("millrace.supervision.connection.environment_for_task", lambda *_: place)
-    monkeypatch.setattr("millrace.supervision.stop_jobs.ask_to_stop", lambda *told: found.append(told))
-    return found
-
-
-def test_streams_stop_before_their_cluster_goes(asked: list[Any]) -> None:
-    runs = iter([1, 1, 0, 0, 0, 0])  # of two DAGs: both run; then they have ended
-
-    def active(_: str) -> int:
-        return next(runs, 0)
-
-    assert len(tasks.stop_streams(active, timedelta(seconds=5))) == 2
-    assert [(place.name, reason) for place, reason in asked] == [("azure", "teardown")]
-
-
-def test_a_stream_that_does_not_stop_keeps_the_clusters(asked: list[Any]) -> None:
-    with pytest.raises(MillraceError, match=r"streams archive__stock_ticks, .* are still active"):
-        tasks.stop_streams(lambda _: 1, timedelta(0))
