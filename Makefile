@@ -53,7 +53,9 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 	@if [ -z "$(PYTHON33)" ]; then \
 		echo "Spark 3.3 is not tested: it needs Python 3.8, 3.9 or 3.10, and there is none; install one, or say PYTHON33=path"; \
 	else \
-		$(MAKE) --no-print-directory $(VENV33)/.setup && \
+		$(MAKE) --no-print-directory $(VENV33)/.setup && rm -rf build/wheel && \
+		(cd jobs && ../$(VENV)/bin/python -m hatchling build --target wheel --directory ../build/wheel) && \
+		MILLRACE_WHEEL="$$(echo "$(CURDIR)"/build/wheel/*.whl)" \
 		MILLRACE_SPARK33_JARS="$$($(VENV)/bin/python -c 'import os; from millrace.stack.jars import fetch_jars; print(os.pathsep.join(map(str, fetch_jars("spark33"))))')" \
 		$(VENV33)/bin/python -m pytest -m both_engines tests/jobs; \
 	fi

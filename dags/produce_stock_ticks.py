@@ -3,7 +3,7 @@
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from jobs.topics import stock_ticks
-from millrace.tasks.produce import produce_ticks
+from millrace.tasks.produce import PRINT_EACH, SLOW, produce_ticks
 
 
 def fraction(title: str, description: str) -> Param:
@@ -34,6 +34,13 @@ PARAMS = {
         description="Event time of the first price: past prices are sent as fast as possible. Empty: live, from now.",
     ),
     "seed": Param(0, type="integer", title="Seed", description="The same seed and start give the same records."),
+    "print_each": Param(
+        PRINT_EACH[0],
+        type="string",
+        enum=list(PRINT_EACH),
+        title="Print each delivery",
+        description=f"Its partition and offset, in the task's log. Slow: live, and up to {SLOW} events/s.",
+    ),
     "late": fraction("Late", "Fraction of prices that are late."),
     "max_delay_s": Param(300, type="number", minimum=0, title="Latest (s)", section="Bad days"),
     "disorder": fraction("Disorder", "Fraction of prices that are sent after their turn."),

@@ -8,13 +8,22 @@ fail() {
 }
 
 python=$1
-[ -n "$python" ] || fail "Python: no Python 3.11, 3.12 or 3.13 is on the PATH.
-  Install Python 3.11 to 3.13 (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.11)
+why="Airflow's Azure provider needs 3.11 or newer, and requirements.txt is made for versions up to 3.13"
+how="Install Python 3.11 to 3.13 (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.11)
   or name one: make setup PYTHON=/path/to/python3.11"
+[ -n "$python" ] || fail "Python: no Python 3.11, 3.12 or 3.13 is on the PATH; $why.
+  $how"
+version=$("$python" --version 2>&1) || fail "Python: '$python' does not run.
+  $how"
 "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' ||
-    fail "Python: $python is $("$python" --version 2>&1 | head -n 1), which is not 3.11 to 3.13.
-  Install one of those (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.11)
-  or name one: make setup PYTHON=/path/to/python3.11"
+    fail "Python: $python is $(printf '%s\n' "$version" | head -n 1), which is not 3.11 to 3.13; $why.
+  $how"
+# Debian's python3 comes without it. The Python of an environment that is made already does not need it.
+minor=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+"$python" -c 'import sys; sys.prefix != sys.base_prefix and sys.exit(); import ensurepip, venv' 2>/dev/null ||
+    fail "Python: $python has no module ensurepip or no module venv, and .venv cannot be made without them.
+  Install them (Debian, Ubuntu: apt install python$minor-venv)
+  or name another Python: make setup PYTHON=/path/to/python3.11"
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 how="Install a Java 17 or 21 runtime (Debian, Ubuntu: apt install openjdk-17-jre-headless; macOS: brew install openjdk@17;

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.decode.absurd_numbers import absurd_number
 from jobs.decode.once import computed_once
+from jobs.decode.utf8 import is_valid_utf8
 from jobs.topic import Field, Topic
 
 __all__ = ["decode_json"]
@@ -23,12 +24,15 @@ _OPTIONS = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_corrupt", **_ST
 
 
 def decode_json(read: DataFrame, topic: Topic) -> DataFrame:
-    """Adds `_event` and `_fault` to rows with `_text`. Fields that the topic does not declare are ignored, as is
+    """Adds `_event` and `_fault` to rows with `_bytes`. Fields that the topic does not declare are ignored, as is
     text after the object.
 
-    Digits of a timestamp beyond the microsecond are cut off. Faults: `not a JSON object`, `wrong type: fields`,
-    `missing: fields`, and with decimal fields `number out of bounds: field` and `escaped letters or digits`.
+    Digits of a timestamp beyond the microsecond are cut off. Faults: `invalid UTF-8`, `not a JSON object`,
+    `wrong type: fields`, `missing: fields`, and with decimal fields `number out of bounds: field` and
+    `escaped letters or digits`.
     """
+    read = read.withColumn("_no_text", F.when(~is_valid_utf8("_bytes"), F.lit("invalid UTF-8")))
+    read = read.withColumn("_text", F.when(F.col("_no_text").isNull(), F.col("_bytes").cast("string")))
     absurd = absurd_number("_text", topic)
     read = read.withColumn("_absurd", F.lit(None).cast("string") if absurd is None else absurd)
     sound = F.when(F.col("_absurd").isNull(), F.col("_text"))
@@ -60,7 +64,8 @@ def _fault(topic: Topic) -> Column:
     )
     missing = _names((f for f in topic.fields if f.required), _is_null)
     return (
-        F.when(F.col("_text").isNull() | F.col("_absurd").isNotNull(), F.col("_absurd"))
+        F.when(F.col("_text").isNull(), F.col("_no_text"))
+        .when(F.col("_absurd").isNotNull(), F.col("_absurd"))
         .when(F.col("_parsed").isNull() | (corrupt & F.expr(_GIVEN).isNull()), F.lit("not a JSON object"))
         .when(corrupt & (mistyped == ""), F.lit("wrong type: a repeated field"))
         .when(corrupt, F.concat(F.lit("wrong type: "), mistyped))

@@ -9,11 +9,11 @@ from pyspark.sql import functions as F
 
 from jobs.decode.json_values import decode_json
 from jobs.decode.once import computed_once
-from jobs.decode.utf8 import is_valid_utf8
 from jobs.topic import Topic
 
-# A decoder reads `_text` (null where the value cannot be read) and adds `_event` and `_fault`, one of them null.
-# An entry here, and the name in jobs.topic.FORMATS, is all that a further format needs.
+# A decoder reads `_bytes` (null where a value is missing or too long) and adds `_event` and `_fault`: of bytes, one of
+# them is null. Whether the bytes are text is for the decoder to say: those of Avro and Protobuf are not. An entry here
+# and the name in jobs.topic.FORMATS are all that a further format needs.
 DECODERS: Dict[str, Callable[[DataFrame, Topic], DataFrame]] = {"json": decode_json}
 
 
@@ -24,7 +24,7 @@ def decode(records: DataFrame, topic: Topic) -> DataFrame:
     of it is kept. An error reads `reason` or `reason: detail`. No record raises.
     """
     read = records.withColumn("_unreadable", _unreadable(topic))
-    read = read.withColumn("_text", F.when(F.col("_unreadable").isNull(), F.col("value").cast("string")))
+    read = read.withColumn("_bytes", F.when(F.col("_unreadable").isNull(), F.col("value")))
     decoded = DECODERS[topic.format](read, topic)
     error = F.coalesce("_unreadable", "_fault", _out_of_bounds(topic))
     return (
@@ -37,11 +37,7 @@ def decode(records: DataFrame, topic: Topic) -> DataFrame:
 def _unreadable(topic: Topic) -> Column:
     size = F.expr("octet_length(value)")
     too_long = F.format_string(f"value too long: %d bytes, the topic allows {topic.max_value_bytes}", size)
-    return (
-        F.when(F.col("value").isNull(), F.lit("null value"))
-        .when(size > topic.max_value_bytes, too_long)
-        .when(~is_valid_utf8("value"), F.lit("invalid UTF-8"))
-    )
+    return F.when(F.col("value").isNull(), F.lit("null value")).when(size > topic.max_value_bytes, too_long)
 
 
 def _out_of_bounds(topic: Topic) -> Column:

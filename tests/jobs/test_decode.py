@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -9,8 +10,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyspark.sql import functions as F
 
 from jobs.decode import decode
+from jobs.decode.records import DECODERS
 from jobs.topic import Field, Topic
 from jobs.topics import stock_ticks
 from tests.oracle.arrivals import batches
@@ -187,6 +190,41 @@ def test_every_type_and_optional_fields(spark):
     assert naive(found["all"]["event"]) == (moment, 1e300, True, moment + timedelta(seconds=1))
     assert naive(found["none"]["event"]) == (moment, None, None, None)
     assert (found["wrong"]["error"], found["wrong time"]["error"]) == ("wrong type: is_good", "wrong type: seen_at")
+
+
+def test_a_format_of_bytes_needs_its_decoder_alone(spark, monkeypatch):
+    """Its values are no text: what is in them is for its decoder to say, and what every format has is not."""
+    monkeypatch.setattr("jobs.topic.FORMATS", ("json", "packed"))
+    monkeypatch.setitem(DECODERS, "packed", decode_packed)
+    topic = Topic("readings", (Field("at", "timestamp"), Field("volume", "long")), "at", "packed", max_value_bytes=20)
+    moment, volume = datetime(2026, 11, 20, 14, 30, 0, 123456), 0x7FFF_FEFD_C0C1_80FF
+    packed = struct.pack(">qq", micros(moment), volume)
+    with pytest.raises(UnicodeDecodeError):
+        packed.decode()
+    old = struct.pack(">qq", micros(moment - timedelta(days=401)), volume)
+    cases = [("good", packed), ("short", packed[:-1]), ("old", old), ("long", packed + b"12345"), ("none", None)]
+    found = {row["name"]: row for row in decode(records(spark, cases), topic).collect()}
+    assert naive(found["good"]["event"]) == (moment, volume)
+    assert {name: row["error"] for name, row in found.items()} == {
+        "good": None,
+        "short": "not 16 bytes",
+        "old": "event time out of bounds: at 2025-10-15 14:30:00.123456",
+        "long": "value too long: 21 bytes, the topic allows 20",
+        "none": "null value",
+    }
+
+
+def decode_packed(read, topic):
+    """Two signed numbers of 8 bytes, the greatest first: microseconds since the epoch, and a volume."""
+    first, second = (f"cast(conv(hex(substring(_bytes, {start}, 8)), 16, 10) as long)" for start in (1, 9))
+    event = F.expr(f"named_struct('at', timestamp_micros({first}), 'volume', {second})")
+    is_whole = F.expr("octet_length(_bytes) = 16")
+    read = read.withColumn("_event", F.when(is_whole, event))
+    return read.withColumn("_fault", F.when(~is_whole, F.lit("not 16 bytes")))
+
+
+def micros(moment):
+    return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 @settings(max_examples=10)

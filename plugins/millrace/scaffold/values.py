@@ -10,6 +10,8 @@ __all__ = ["template_values"]
 
 _SAMPLES = {"string": ('"A"', '"A"'), "long": ("1", "2"), "double": ("1.0", "2.0"), "boolean": ("True", "False")}
 _DECIMALS = ('Decimal("1")', 'Decimal("2")')
+_LINE = 120
+"""What `make lint` allows."""
 
 
 def template_values(name: str, topic: Topic) -> dict[str, str]:
@@ -27,7 +29,7 @@ def template_values(name: str, topic: Topic) -> dict[str, str]:
         "aggregates": _lines(12, (f'{expression}.alias("{column}"),' for column, expression in computed.items())),
         "columns": _lines(12, _selected(group, computed)),
         "schema": _schema(topic),
-        "events": _lines(8, (_event(topic, number) for number in (0, 1))),
+        "events": _lines(8, (line for number in (0, 1) for line in _event(topic, number))),
         "expected": _lines(12, _expected(topic, group, number)),
         "decimal_import": "\nfrom decimal import Decimal" if any("decimal" in f.type for f in topic.fields) else "",
     }
@@ -44,12 +46,21 @@ def _selected(group: str | None, computed: Iterable[str]) -> list[str]:
 
 
 def _schema(topic: Topic) -> str:
+    """A string, on one line or on one for each column."""
     columns = [f"{field.name} {field.type.replace(', ', ',')}" for field in topic.fields]
-    return ", ".join([*columns, f"{METADATA_COLUMNS[0]} int", f"{METADATA_COLUMNS[1]} long"])
+    columns += [f"{METADATA_COLUMNS[0]} int", f"{METADATA_COLUMNS[1]} long"]
+    text = f'"{", ".join(columns)}"'
+    if len(f"SCHEMA = {text}") <= _LINE:
+        return text
+    *others, last = columns
+    return "\n".join(["(", *(f'    "{column}, "' for column in others), f'    "{last}"', ")"])
 
 
-def _event(topic: Topic, number: int) -> str:
-    return f"({', '.join([*(_sample(field, number) for field in topic.fields), '0', str(number)])}),"
+def _event(topic: Topic, number: int) -> list[str]:
+    """A tuple, on one line or on one for each value."""
+    values = [*(_sample(field, number) for field in topic.fields), "0", str(number)]
+    text = f"({', '.join(values)}),"
+    return [text] if 8 + len(text) <= _LINE else ["(", *(f"    {value}," for value in values), "),"]
 
 
 def _sample(field: Field, number: int) -> str:

@@ -12,11 +12,14 @@ from typing import Any
 from jobs.errors import UsageError
 from millrace.home import PROJECT_ROOT
 
-__all__ = ["produce_ticks", "replay_ticks", "sample_files"]
+__all__ = ["PRINT_EACH", "SLOW", "produce_ticks", "replay_ticks", "sample_files"]
 
 _SAMPLES = PROJECT_ROOT / "infra" / "local" / "sample_data"
-_LINE_EACH_UP_TO = 10
-"""Records per second of wall time up to which each delivery gets a line in the task's log."""
+PRINT_EACH = ("when slow", "always", "never")
+"""When each delivery gets a line in the task's log, with its partition and offset."""
+
+SLOW = 10
+"""Records per second of wall time up to which it is slow."""
 
 
 def sample_files() -> list[str]:
@@ -25,7 +28,10 @@ def sample_files() -> list[str]:
 
 
 def produce_ticks(topic: str, form: Mapping[str, Any], environment: str | None = None) -> dict[str, Any]:
-    """Send artificial ticks, live, or of past days as fast as possible where `form` has a `start`; the summary."""
+    """Send artificial ticks, live, or of past days as fast as possible where `form` has a `start`; the summary.
+
+    `print_each` of `form` is one of PRINT_EACH.
+    """
     from millrace.producers import Settings, generate  # here, as below: parsing a DAG loads no Kafka client
 
     start = form["start"]
@@ -43,7 +49,8 @@ def produce_ticks(topic: str, form: Mapping[str, Any], environment: str | None =
     )
     if start and duration is None:
         raise UsageError(f"duration_s is empty while start is {start}; past prices have no end; use 86400")
-    each = not start and settings.slots_per_second <= _LINE_EACH_UP_TO
+    is_slow = not start and settings.slots_per_second <= SLOW
+    each = is_slow if form["print_each"] == "when slow" else form["print_each"] == "always"
     return _send(generate(settings), topic, None if start else 1.0, each, environment)
 
 

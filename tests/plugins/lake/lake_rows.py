@@ -50,9 +50,11 @@ def write_batch(environment: Environment, of: Interval, run: str, high: int) -> 
     _append(environment, Lake(environment.lake).batch("stock_high_low"), rows(of, high, _run=run))
 
 
-def write_speed(environment: Environment, of: Interval, batch_id: int, high: int, version: str | None = None) -> None:
+def write_speed(
+    environment: Environment, of: Interval, batch_id: int, high: int, version: str | None = None, **columns: object
+) -> None:
     version = version or fingerprint(stock_high_low)
-    updates = rows(of, high, _batch_id=batch_id, _version=version)
+    updates = rows(of, high, _batch_id=batch_id, _version=version, **columns)
     _append(environment, Lake(environment.lake).speed("stock_high_low"), updates)
 
 

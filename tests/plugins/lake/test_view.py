@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 
@@ -120,6 +122,18 @@ def test_bounds_are_start_inclusive_and_end_exclusive(own_lake: Environment) -> 
         write_speed(own_lake, interval(number), batch_id=1, high=1)
     view = read_view(own_lake, stock_high_low, start=interval(1).start, end=interval(2).start)
     assert set(layers(view)) == {interval(1).id}
+
+
+def test_in_pandas_decimals_are_exact_and_times_are_utc(own_lake: Environment) -> None:
+    price = Decimal("99999999999999.9999")
+    assert Decimal(float(price)) != price, "a float would not hold it"
+    write_speed(own_lake, interval(0), batch_id=1, high=1, close=price)
+    frame = read_view(own_lake, stock_high_low).to_pandas()
+    assert [(type(close), close) for close in frame["close"]] == [(Decimal, price)] * 3
+    assert str(frame["window_start"].dtype) == "datetime64[us, UTC]"
+    starts = [interval(0).start + timedelta(minutes=minute) for minute in range(3)]
+    assert [start.to_pydatetime() for start in frame["window_start"]] == starts
+    assert frame["_layer"].to_list() == ["speed"] * 3
 
 
 def test_a_reader_under_publishing_sees_every_interval_once(own_lake: Environment) -> None:

@@ -22,6 +22,7 @@ READINGS = Topic(
         Field("at", "timestamp"),
         Field("ok", "boolean"),
         Field("heat", "double"),
+        *(Field(f"measurement_number_{number}", "decimal(38, 10)", required=False) for number in range(12)),
     ),
     event_time="at",
 )
