@@ -62,10 +62,14 @@ def spark_home() -> Path:
 
 
 def _archive(home: Home) -> Path:
-    """Named after the Java, the Spark and the jars that it is for; it lies beside the jars."""
-    java, jars = Path(find_java()).resolve(), jar_files("spark", home)
-    about = [str(java), str(java.stat().st_mtime_ns), str(spark_home()), *map(str, jars), _JOB.read_text("utf-8")]
-    return jars[0].parent / f"classes-{hashlib.sha256(os.linesep.join(about).encode()).hexdigest()[:16]}.jsa"
+    """Named after the Spark, then the Java and the jars that it is for; it lies beside the jars."""
+    java, jars, spark = Path(find_java()).resolve(), jar_files("spark", home), str(spark_home())
+    about = [str(java), str(java.stat().st_mtime_ns), spark, *map(str, jars), _JOB.read_text("utf-8")]
+    return jars[0].parent / f"classes-{_digest(spark)[:8]}-{_digest(os.linesep.join(about))[:16]}.jsa"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _make(archive: Path, home: Home) -> bool:
@@ -76,7 +80,8 @@ def _make(archive: Path, home: Home) -> bool:
         if why_not is not None:
             _log.warning("no archive of Spark's classes, so every driver starts slower: %s", why_not[-_TAIL:])
             return False
-        for older in archive.parent.glob("classes-*.jsa"):
+        spark = archive.name.rpartition("-")[0]  # another checkout, which shares the folder, keeps its own
+        for older in archive.parent.glob(f"{spark}-*.jsa"):
             older.unlink()
         _move(made, archive)
     return True

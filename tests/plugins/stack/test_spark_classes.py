@@ -57,3 +57,19 @@ def test_an_archive_that_cannot_be_made_is_told_and_stops_nobody(
     ensure_spark(home)
     assert "no such luck" in caplog.text
     assert class_options(home) == []
+
+
+def test_checkouts_that_share_the_downloads_keep_each_their_own_archive(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def make(archive: Path, _jars: list[Path], _scratch: Path) -> None:
+        archive.write_bytes(b"an archive")
+
+    monkeypatch.setattr(spark_classes, "jar_files", lambda *_: [tmp_path / "one.jar"])
+    monkeypatch.setattr(spark_classes, "_run_job", make)
+    for checkout in ("one", "other"):
+        monkeypatch.setattr(spark_classes, "spark_home", lambda checkout=checkout: tmp_path / checkout)
+        ensure_spark(home)
+    assert not ensure_spark(home)
+    monkeypatch.setattr(spark_classes, "spark_home", lambda: tmp_path / "one")
+    assert not ensure_spark(home), "the other checkout has removed it"
