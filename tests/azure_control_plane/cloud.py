@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,17 @@ class Azure:
         with self._lock:
             return sum(one.request.method == method and part in one.request.path for one in self.said)
 
+    def waits(self) -> list[tuple[int, float, float]]:
+        """For each answer with an error that says when to come back: its status, the seconds that it says, and those
+        until the same was asked again. Raises StopIteration where it was not."""
+        with self._lock:
+            said = list(self.said)
+        return [
+            (one.answer.status, float(one.answer.headers["Retry-After"]), _next(one, said[number + 1 :]) - one.at)
+            for number, one in enumerate(said)
+            if one.answer.status >= 400 and "Retry-After" in one.answer.headers
+        ]
+
     def gateway(self, request: Request) -> Answer:
         """The answer of the Kafka cluster's Ambari, which no OpenAPI definition describes."""
         path, query = (
@@ -80,13 +92,21 @@ class Azure:
 
     def _answered(self, request: Request) -> Answer:
         with self._lock:
+            came = time.monotonic()
+            self.faults.befall(request)
             planned = self.faults.instead(request, done=False)
             answer = planned or self.login.refused(request) or self.manager(request)
             if planned is None:
                 answer = self.faults.instead(request, done=True) or answer
             if answer.status:
-                self.said.append(Exchange(request, answer))
+                self.said.append(Exchange(request, answer, came))
             return answer
+
+
+def _next(refused: Exchange, later: list[Exchange]) -> float:
+    """When the same was asked again: of all that was asked later, the first with this method and path."""
+    same = (refused.request.method, refused.request.path)
+    return next(one.at for one in later if (one.request.method, one.request.path) == same)
 
 
 @contextmanager

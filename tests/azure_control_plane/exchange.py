@@ -41,10 +41,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and what was answered."""
+    """A request and what was answered; `at` is when it came, in seconds of the monotonic clock."""
 
     request: Request
     answer: Answer
+    at: float = 0.0
 
 
 def error(code: str, message: str, details: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:

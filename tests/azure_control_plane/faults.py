@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +41,14 @@ class Stall:
 
 
 @dataclass
+class _Event:
+    method: str
+    path: re.Pattern[str]
+    act: Callable[[], None]
+    after: int
+
+
+@dataclass
 class Faults:
     """Everything planned here happens as often as it was planned; `happened` counts what did."""
 
@@ -49,11 +57,26 @@ class Faults:
     _planned: list[_Planned] = field(default_factory=list)
     _failing: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     _stalls: list[Stall] = field(default_factory=list)
+    _events: list[_Event] = field(default_factory=list)
 
     def answer(self, method: str, path: str, *answers: Answer, done: bool = False) -> None:
         """The next requests whose path matches are answered so, one after the other; with `done`, only once what they
         ask has been done."""
         self._planned.extend(_Planned(method, re.compile(path, re.IGNORECASE), one, done) for one in answers)
+
+    def when(self, method: str, path: str, act: Callable[[], None], *, after: int = 0) -> None:
+        """`act` once, when a request whose path matches has come, and before it is answered; `after` others of them."""
+        self._events.append(_Event(method, re.compile(path, re.IGNORECASE), act, after))
+
+    def befall(self, request: Request) -> None:
+        """Act where this request was what was waited for."""
+        for event in list(self._events):
+            if event.method == request.method and event.path.search(request.path):
+                if event.after == 0:
+                    self._events.remove(event)
+                    self.happened += 1
+                    event.act()
+                event.after -= 1
 
     @contextmanager
     def stall(self, method: str, path: str, *, done: bool) -> Iterator[Stall]:

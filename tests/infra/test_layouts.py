@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from millrace.azure.arm import evaluate
+from millrace.azure.arm import Deployment, evaluate
 from tests.infra.deployments import (
     CASES,
     CLUSTERS,
@@ -65,11 +66,49 @@ def test_everything_lies_in_the_group_bears_the_tag_and_is_evaluated_to_the_end(
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_resource_comes_after_what_it_depends_on(case: Case) -> None:
-    seen: set[str] = set()
-    for one in [*deployed(case).resources]:
-        assert set(one.depends_on) <= seen
-        seen.add(one.id)
+def test_a_resource_comes_after_what_it_depends_on_also_in_a_nested_deployment(case: Case) -> None:
+    templates = list(every(deployed(case)))
+    assert len(templates) > len(deployed(case).nested) > 0, "modules lie two levels deep: subscription, group, module"
+    for template in templates:
+        seen: set[str] = set()
+        for one in template.resources:
+            assert set(one.depends_on) <= seen
+            seen.add(one.id)
+
+
+def every(deployment: Deployment) -> Iterator[Deployment]:
+    """This one, and those nested in it."""
+    yield deployment
+    for nested in deployment.nested.values():
+        yield from every(nested)
+
+
+def test_every_diagnostic_setting_reaches_the_log_workspace_and_belongs_to_what_is_deployed() -> None:
+    logged = set()
+    for case in (A, B, EVENT_HUBS):
+        (workspace,) = of_type(case, "Microsoft.OperationalInsights/workspaces")
+        ids = {one.id for one in resources(case)}
+        for setting in of_type(case, "Microsoft.Insights/diagnosticSettings"):
+            assert setting.body["properties"]["workspaceId"] == workspace.id
+            assert any(log["enabled"] for log in setting.body["properties"]["logs"])
+            belongs_to = setting.id.removesuffix("/providers/Microsoft.Insights/diagnosticSettings/to-log-analytics")
+            assert belongs_to in ids
+            logged.add(next(one.type for one in resources(case) if one.id == belongs_to))
+    assert logged == {
+        "Microsoft.Databricks/workspaces",
+        "Microsoft.EventHub/namespaces",
+        "Microsoft.KeyVault/vaults",
+        "Microsoft.Storage/storageAccounts/blobServices",
+        "Microsoft.Synapse/workspaces",
+    }
+
+
+def test_production_stands_in_one_zone_with_its_way_out_and_dev_in_none() -> None:
+    zoned = (CLUSTERS, "Microsoft.Network/natGateways", "Microsoft.Network/publicIPAddresses")
+    for case, zones in ((A, []), (B, ["1"])):
+        found = [(one.type, one.body.get("zones", [])) for one in resources(case) if one.type in zoned]
+        assert {kind for kind, _ in found} == set(zoned)
+        assert all(stands == zones for _, stands in found), found
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

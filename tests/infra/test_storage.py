@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from millrace.azure.arm import Resource, evaluate
-from tests.infra.deployments import SCOPE, A, B, Case, composed, of_type
+from tests.infra.deployments import SCOPE, A, B, Case, composed, of_type, resources
 
 
 def lifecycle(case: Case) -> tuple[str, dict[str, Any]]:
@@ -53,6 +53,23 @@ def test_the_storage_account_takes_no_keys_no_strangers_and_no_old_tls() -> None
         "query",
     ]
     assert account.body["kind"] == "StorageV2"
+
+
+def test_what_is_deleted_by_mistake_can_be_brought_back() -> None:
+    """Blobs and containers of the account, and the vault with its secrets: for as long as the parameters say, and in
+    production whoever asks to purge the vault."""
+    changed = evaluate(composed(), A.parameters() | {"softDeleteDays": 9}, SCOPE)
+    for found, days in ((resources(A), 7), (list(changed.everything()), 9)):
+        (blobs,) = (one for one in found if one.type == "Microsoft.Storage/storageAccounts/blobServices")
+        kept = {"enabled": True, "days": days}
+        assert blobs.body["properties"]["deleteRetentionPolicy"] == kept
+        assert blobs.body["properties"]["containerDeleteRetentionPolicy"] == kept
+        (vault,) = (one for one in found if one.type == "Microsoft.KeyVault/vaults")
+        assert vault.body["properties"]["enableSoftDelete"] is True
+        assert vault.body["properties"]["softDeleteRetentionInDays"] == 7
+    (vault,) = of_type(B, "Microsoft.KeyVault/vaults")
+    assert vault.body["properties"]["softDeleteRetentionInDays"] == 90
+    assert vault.body["properties"]["enablePurgeProtection"] is True
 
 
 def test_identities_get_roles_on_the_account_and_nothing_wider() -> None:

@@ -57,11 +57,11 @@ class Asking(Generic[_C]):
             raise
 
     def _with_new_token_if_refused(self, question: Callable[[_C], _T]) -> _T:
-        from azure.core.exceptions import ClientAuthenticationError
+        from azure.core.exceptions import HttpResponseError
 
         try:
             return question(self._current())
-        except ClientAuthenticationError as error:
+        except HttpResponseError as error:  # while an operation is awaited, no ClientAuthenticationError
             if error.status_code != 401 or _is_login(error):
                 raise
             self._client = None

@@ -107,8 +107,13 @@ def test_what_livy_is_asked_to_run_holds_no_secret_and_pins_what_matters(environ
     assert conf["spark.executor.cores"] == "2", "the job's own setting counts"
     assert conf["spark.yarn.maxAppAttempts"] == "1", "and nobody's makes YARN restart a driver"
     assert conf["spark.yarn.tags"] == "millrace,abc123"
-    for name in ("appMasterEnv.PYSPARK_PYTHON", "appMasterEnv.PYSPARK_DRIVER_PYTHON"):
-        assert conf[f"spark.yarn.{name}"] == settings.python
+    pinned = (
+        "yarn.appMasterEnv.PYSPARK_PYTHON",
+        "yarn.appMasterEnv.PYSPARK_DRIVER_PYTHON",
+        "executorEnv.PYSPARK_PYTHON",
+    )
+    for name in pinned:
+        assert conf[f"spark.{name}"] == "/usr/bin/miniforge/envs/py38/bin/python"
     assert environment.account_key() not in json.dumps(body)
     assert batch_body(JOB, "the-id", "abc123", shipped, settings, store, secret=False)["files"] == []
 
