@@ -138,8 +138,9 @@ def test_what_was_late_per_window_is_read_from_published(spark, write, local_lak
         "rows_read": 5,
         "late": {"events": 3, "windows": [["2026-11-20T00:07:00+00:00", 2], ["2026-11-20T00:09", 1]]},
     }
-    rows = [(*publication("r1"), json.dumps(late)), (*publication("r2", SATURDAY), '{"rows_read": 4, "late": null}')]
-    write(local_lake.published, rows, f"{PUBLISHED}, result string", "pipeline", "version", "_interval")
+    results = (json.dumps(late), '{"rows_read": 4, "late": null}')
+    rows = [(*publication(run, day)[:-1], told) for run, day, told in zip(("r1", "r2"), (FRIDAY, SATURDAY), results)]
+    write(local_lake.published, rows, PUBLISHED, "pipeline", "version", "_interval")
     read_table(spark, local_lake.published).createOrReplaceTempView("published")
     friday, saturday = spark.sql(sql).orderBy("_interval").collect()
     assert (friday["run"], friday["late"]) == ("r1", 3)
