@@ -11,7 +11,7 @@ becomes that of the clusters' gateways.
    it, or run the DAG again. Either goes on with a deployment that runs, and leaves alone what is there.
 4. **peered** waits until peered networks read `Connected` on both sides.
 5. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses; each that does not yet
-   is restarted, one after the other. It returns them as `<address>:<port>`.
+   is restarted, one after the other, each when all replicas have caught up. It returns them as `<address>:<port>`.
 6. **endpoints** tells what the environment's file (infra/environments) says of this deployment. What the file leaves
    empty is taken from here by the next two.
 7. **topics** makes the declared topics on the Kafka cluster, from where Airflow's worker runs; Event Hubs has them from

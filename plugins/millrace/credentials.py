@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from jobs.errors import MillraceError
 from millrace.home import Home
 
-__all__ = ["Login", "login_of"]
+__all__ = ["Login", "login_of", "masked"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,25 @@ def login_of(connection: str, home: Home | None = None) -> Login:
     return _from_file(path) if path.exists() else _from_airflow(connection, path)
 
 
+def masked(secret: str) -> str:
+    """The secret, which Airflow writes as *** from now on, wherever it logs or shows it.
+
+    For secrets that Airflow does not know of: it masks the passwords of its connections itself. Outside Airflow nothing
+    happens.
+    """
+    if secret and "airflow.sdk" in sys.modules:
+        _mask(secret)
+    return secret
+
+
+@lru_cache(maxsize=256)
+def _mask(secret: str) -> None:
+    """Once in a process: a task tells it to the process that writes its log."""
+    from airflow.sdk.log import mask_secret
+
+    mask_secret(secret)
+
+
 def _from_file(path: Path) -> Login:
     if path.stat().st_mode & 0o077:
         raise MillraceError(
@@ -37,7 +58,7 @@ def _from_file(path: Path) -> Login:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Login(str(content["login"]), str(content["password"]))
+        return Login(str(content["login"]), masked(str(content["password"])))
     except (ValueError, KeyError, TypeError):
         raise MillraceError(f'{path}: it is not {{"login": …, "password": …}}; write it so') from None
 

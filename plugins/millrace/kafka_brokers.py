@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
 from jobs.reach import host_and_port, why_unreached
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from millrace.environment import Environment
 
-__all__ = ["admin_of", "advertised_brokers", "require_reachable"]
+__all__ = ["admin_of", "advertised_brokers", "behind", "require_reachable", "under_replicated"]
 
 _TIMEOUT_S = 15
 _REMEDY = (
@@ -51,6 +51,30 @@ def advertised_brokers(environment: Environment) -> dict[int, str]:
             " [kafka]) and connection, then clear this task"
         ) from error
     return {number: f"{_bracketed(str(each.host))}:{each.port}" for number, each in sorted(brokers.items())}
+
+
+def under_replicated(environment: Environment) -> list[str]:
+    """`<topic>-<partition>` of each partition whose replicas are not all in sync. Raises MillraceError where Kafka does
+    not answer."""
+    from confluent_kafka import KafkaException
+
+    try:
+        return behind(admin_of(environment).list_topics(timeout=_TIMEOUT_S))
+    except KafkaException as error:
+        raise MillraceError(
+            f"environment {environment.name!r}: Kafka at {environment.kafka_bootstrap} does not tell of its replicas:"
+            f" {error.args[0].str()}. {_REMEDY}"
+        ) from error
+
+
+def behind(cluster: Any) -> list[str]:
+    """Of a cluster's metadata (`list_topics`): partitions with a replica out of sync, or without a leader."""
+    return sorted(
+        f"{topic.topic}-{number}"
+        for topic in cluster.topics.values()
+        for number, each in topic.partitions.items()
+        if each.leader < 0 or set(each.replicas) - set(each.isrs)
+    )
 
 
 def require_reachable(environment: Environment) -> dict[int, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.errors import MillraceError
-from millrace.credentials import Login
+from millrace.credentials import Login, masked
 from millrace.environment_file import Table
 
 __all__ = ["check_kafka_options", "java_options", "with_login"]
@@ -61,7 +61,11 @@ def java_options(options: Mapping[str, str]) -> dict[str, str]:
         found |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": _text(ca)}
     if key := options.get("ssl.key.location"):
         chain = _text(options["ssl.certificate.location"])
-        found |= {"ssl.keystore.type": "PEM", "ssl.keystore.key": _text(key), "ssl.keystore.certificate.chain": chain}
+        found |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.key": masked(_text(key)),
+            "ssl.keystore.certificate.chain": chain,
+        }
     return found
 
 
@@ -70,7 +74,7 @@ def _mechanism(options: Mapping[str, str]) -> str:
 
 
 def _jaas(mechanism: str, user: str, password: str) -> str:
-    return f"{_MODULES[mechanism]} required username={_quoted(user)} password={_quoted(password)};"
+    return f"{_MODULES[mechanism]} required username={_quoted(user)} password={masked(_quoted(password))};"
 
 
 def _quoted(value: str) -> str:

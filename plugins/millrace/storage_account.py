@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.errors import MillraceError
-from millrace.credentials import login_of
+from millrace.credentials import login_of, masked
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -62,7 +62,7 @@ class StorageAccount:
             raise MillraceError(f"storage account {self.account_name!r}: it is used by identity; it has no key here")
         if not self.account_key_file.exists():
             raise MillraceError(f"the account key {self.account_key_file} is missing; run `millrace up`")
-        return self.account_key_file.read_text(encoding="utf-8").strip()
+        return masked(self.account_key_file.read_text(encoding="utf-8").strip())
 
     def blob_service(self) -> BlobServiceClient:
         """A client of the account's blobs."""

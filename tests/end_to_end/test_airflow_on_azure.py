@@ -104,7 +104,7 @@ class Airflow:
         xcoms = self.client.api.get(f"{base}/~/xcomEntries")["xcom_entries"]
         told = [self.client.api.get(f"{base}/{one['task_id']}/xcomEntries/{one['key']}") for one in xcoms]
         states = self.states("provision", run_id)
-        logs = [self.log("provision", run_id, name) for name, state in states.items() if state == "success"]
+        logs = [self.log("provision", run_id, name) for name, state in states.items() if state in ("success", "failed")]
         return json.dumps([told, self.client.api.get(base), logs])
 
     def _state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
@@ -189,6 +189,14 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert airflow.end("provision", run) == "failed: azure.approve"
     assert cloud.manager.created == []
 
+    told = f"The value '{cloud.clusters_password}' of clusterPassword is not strong enough."
+    cloud.faults.answer("POST", "/validate", refusal(400, "InvalidTemplate", told))
+    run = airflow.begin("provision", **form, dry_run=True)
+    assert airflow.end("provision", run) == "failed: azure.preview"
+    kept = airflow.kept(run)
+    assert "The value '***' of clusterPassword is not strong enough." in kept, "a secret that Azure repeats is masked"
+    assert cloud.clusters_password not in kept
+
     cloud.faults.throttle("PUT", "/deployments/", times=1)
     cloud.faults.fail("clusters/query-", error("ServiceUnavailable", "Try again later."))
     cloud.faults.fail("clusters/query-", QUOTA)
@@ -202,7 +210,7 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert "The requested cores exceed the quota: requested 20, left 12." in log
     assert "succeeded: Microsoft.Databricks/workspaces mr-dev (module databricks)" in log
     assert "ServiceUnavailable: Try again later." in log, "the first try; Airflow tried again by itself"
-    assert cloud.faults.happened == 3
+    assert cloud.faults.happened == 4
 
     airflow.clear(run, "azure.deploy")
     assert airflow.end("provision", run) == "success"

@@ -76,8 +76,9 @@ class Ambari:
 
     def _component(self, number: int, host: str) -> dict[str, Any]:
         is_stale = self.started_with[host] != self.desired or host in self.down
+        state = "INSTALLED" if host in self.down else "STARTED"
         return {
-            "HostRoles": {"host_name": host, "stale_configs": is_stale},
+            "HostRoles": {"host_name": host, "stale_configs": is_stale, "state": state},
             "host": {"Hosts": {"ip": self.addresses[number]}},
         }
 

@@ -4,35 +4,58 @@ from __future__ import annotations
 
 import logging
 import subprocess
-import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from jobs.errors import MillraceError
 from millrace.azure.ambari import Ambari
 from millrace.azure.arm.compose import TEMPLATES
+from millrace.waiting import until
 
-__all__ = ["advertise_addresses"]
+__all__ = ["SCRIPT", "advertise_addresses"]
 
-_SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
+SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
 _log = logging.getLogger(__name__)
 
 
-def advertise_addresses(ambari: Ambari, between: timedelta = timedelta(minutes=2)) -> list[str]:
+def advertise_addresses(
+    ambari: Ambari,
+    behind: Callable[[], Sequence[str]],
+    within: timedelta = timedelta(minutes=30),
+    poll: timedelta = timedelta(seconds=10),
+) -> list[str]:
     """Set it, and restart one after the other the brokers that run without it; their names. A second run does nothing.
 
-    Between two brokers it waits for `between`, so that the replicas of the first catch up: Ambari does not tell when
-    they have, and the next restart could otherwise leave a partition without enough of them.
+    `behind` tells the partitions whose replicas have not all caught up, asked every `poll`. A broker that runs is
+    stopped only when there are none: a partition would be left without enough of them otherwise. One that is down, of a
+    run that was cut off, comes first. Raises MillraceError where replicas do not catch up `within` that time.
     """
     listeners = ambari.configuration("kafka-broker")["properties"]["listeners"]
     ambari.configure("kafka-broker", {"listeners": _everywhere(listeners)})
     content = ambari.configuration("kafka-env")["properties"]["content"]
     ambari.configure("kafka-env", {"content": _with_fragment(content)})
     stale = [broker for broker in ambari.brokers() if broker.is_stale]  # an earlier run may have been cut off here
+    stale.sort(key=lambda broker: broker.is_running)
     for number, broker in enumerate(stale):
-        if number:
-            time.sleep(between.total_seconds())
+        if broker.is_running:
+            _await_replicas(behind, within, poll)
         _log.info("broker %s (%s) is restarted: %d of %d", broker.host, broker.address, number + 1, len(stale))
         ambari.restart(broker)
     return [broker.host for broker in stale]
+
+
+def _await_replicas(behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta) -> None:
+    left: list[str] = []
+
+    def have_caught_up() -> bool:
+        left[:] = behind()
+        return not left
+
+    if not until(have_caught_up, within, poll):
+        raise MillraceError(
+            f"Kafka: replicas of {len(left)} partitions have not caught up within {within} ({', '.join(left[:5])}), so"
+            " no further broker is restarted; see that all brokers run and have disk space, then clear this task"
+        )
 
 
 def _everywhere(listeners: str) -> str:
@@ -43,5 +66,5 @@ def _everywhere(listeners: str) -> str:
 
 def _with_fragment(content: str) -> str:
     """kafka-env with what the script action appends to it, once."""
-    fragment = subprocess.run([str(_SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
+    fragment = subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
     return content if fragment.splitlines()[0] in content else f"{content.rstrip()}\n{fragment}"

@@ -29,6 +29,7 @@ class Broker:
     address: str
     is_stale: bool
     """Whether it runs with another configuration than the one that is set."""
+    is_running: bool = True
 
 
 class Ambari:
@@ -52,11 +53,14 @@ class Ambari:
 
     def brokers(self) -> list[Broker]:
         """Every Kafka broker, by host name."""
-        fields = "HostRoles/host_name,HostRoles/stale_configs,host/Hosts/ip"
+        fields = "HostRoles/host_name,HostRoles/stale_configs,HostRoles/state,host/Hosts/ip"
         path = f"/{self._cluster}/host_components?HostRoles/component_name={_COMPONENT}&fields={fields}"
         found = [
-            Broker(one["HostRoles"]["host_name"], one["host"]["Hosts"]["ip"], bool(one["HostRoles"]["stale_configs"]))
+            Broker(
+                role["host_name"], one["host"]["Hosts"]["ip"], bool(role["stale_configs"]), role["state"] == "STARTED"
+            )
             for one in self._get(path)["items"]
+            if (role := one["HostRoles"])
         ]
         return sorted(found, key=lambda broker: broker.host)
 

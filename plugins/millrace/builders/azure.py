@@ -64,7 +64,7 @@ def provision() -> None:
                 "Spark resolves the brokers' names: it is in their network, or they are Event Hubs"
             )
         with as_airflow_errors():
-            return advertise(outputs["kafkaGateway"], CLUSTERS_CONN_ID)
+            return advertise(outputs, context["params"]["environment"] or context["params"]["layout"], CLUSTERS_CONN_ID)
 
     @task(retries=3, retry_delay=timedelta(seconds=30), trigger_rule="none_failed_min_one_success")
     def endpoints(outputs: Any) -> dict[str, dict[str, str]]:

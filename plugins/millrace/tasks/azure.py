@@ -19,7 +19,6 @@ __all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry"
 
 _log = logging.getLogger(__name__)
 _LOGIN = "millrace"  # as main.json's clusterLogin has it by default
-_PORT = 9092
 _EVENT_HUBS_API = "2024-01-01"
 _NETWORK_API = "2024-01-01"
 _NEEDED = ("region", "prefix", "operator_principal_id", "ssh_public_key")
@@ -64,17 +63,25 @@ def are_connected(peerings: list[str], environments: Environments) -> bool:
     return all(state == "Connected" for state in states.values())
 
 
-def advertise(gateway: str, conn_id: str) -> list[str]:
-    """Kafka's brokers as `<address>:<port>`, once they advertise their addresses; `gateway` is the Kafka cluster's.
+def advertise(outputs: Mapping[str, Any], name: str, conn_id: str) -> list[str]:
+    """Kafka's brokers as `<address>:<port>`, once they advertise their addresses, at the port that clients of the
+    environment `name` speak to.
 
-    The connection has the gateway's login and password. Raises MillraceError where Ambari refuses or a restart fails.
+    The connection has the login and password of the Kafka cluster's gateway. Raises MillraceError where Ambari refuses,
+    a restart fails, or Kafka does not tell from here whether its replicas have caught up.
     """
     from millrace.azure.advertising import advertise_addresses
+    from millrace.azure.endpoints import bootstrap_of, kafka_protocol, told_by
+    from millrace.environment import environment_file
+    from millrace.kafka_brokers import under_replicated
+    from millrace.supervision.connection import environment_for_task
 
-    ambari = _ambari(gateway, conn_id)
-    restarted = advertise_addresses(ambari)
+    ambari = _ambari(outputs["kafkaGateway"], conn_id)
+    bootstrap = bootstrap_of(ambari, kafka_protocol(environment_file(name)), by_address=True)
+    environment = environment_for_task(name, told_by(outputs, bootstrap))
+    restarted = advertise_addresses(ambari, lambda: under_replicated(environment))
     _log.info("restarted: %s", ", ".join(restarted) or "no broker, all advertise their addresses")
-    return [f"{broker.address}:{_PORT}" for broker in ambari.brokers()]
+    return bootstrap.split(",")
 
 
 def tell(outputs: Mapping[str, Any], name: str, conn_id: str, *, by_address: bool) -> dict[str, dict[str, str]]:

@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from jobs.errors import MillraceError
 from millrace.azure.advertising import advertise_addresses
 from millrace.azure.ambari import Ambari, Broker
+from millrace.kafka_brokers import behind
 from tests.infra import ambari as stand_in
 
 QUICKLY = timedelta(milliseconds=5)
+
+
+def nobody() -> list[str]:
+    """No partition is behind."""
+    return []
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def test_brokers_are_told_by_name_and_address(ambari: Ambari) -> None:
 def test_brokers_advertise_addresses_after_one_restart_each_one_after_the_other(
     ambari: Ambari, cluster: stand_in.Ambari
 ) -> None:
-    assert advertise_addresses(ambari, QUICKLY) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert advertise_addresses(ambari, nobody) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
     assert cluster.current("kafka-broker") == {"listeners": "PLAINTEXT://0.0.0.0:9092", "num.io.threads": "8"}
     assert cluster.current("kafka-env")["content"].startswith("export KAFKA_HOME=/usr/hdp/current/kafka-broker\n# mill")
     assert "advertised.listeners=$MILLRACE_LISTENERS" in cluster.current("kafka-env")["content"]
@@ -43,10 +50,45 @@ def test_brokers_advertise_addresses_after_one_restart_each_one_after_the_other(
     assert (cluster.most_down, cluster.starts) == (1, 0)
 
 
+def test_no_broker_is_stopped_before_the_replicas_of_the_one_before_have_caught_up(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    looks = iter([*["ticks-0"] * 3, None] * 3)  # before each broker: three times behind, then no longer
+    seen = []
+
+    def partitions() -> list[str]:
+        found = next(looks)
+        seen.append((found, len(cluster.restarted)))
+        return [found] if found else []
+
+    advertise_addresses(ambari, partitions, poll=QUICKLY)
+    assert seen == [(each, number) for number in range(3) for each in ("ticks-0", "ticks-0", "ticks-0", None)]
+    assert cluster.most_down == 1
+
+
+def test_replicas_that_never_catch_up_end_the_restarts(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    with pytest.raises(
+        MillraceError, match=r"1 partitions have not caught up within 0:00:00 \(ticks-0\), so no further"
+    ):
+        advertise_addresses(ambari, lambda: ["ticks-0"] if cluster.restarted else [], timedelta(0), QUICKLY)
+    assert cluster.restarted == ["wn0-kafka"]
+
+
+def test_a_partition_is_behind_with_a_replica_out_of_sync_or_without_a_leader() -> None:
+    cluster = ClusterMetadata()
+    cluster.topics = {"ticks": TopicMetadata()}
+    cluster.topics["ticks"].topic = "ticks"
+    for number, (leader, in_sync) in enumerate([(1, [2, 1, 3]), (1, [1, 3]), (-1, [1, 2, 3])]):
+        partition = PartitionMetadata()
+        partition.id, partition.leader, partition.replicas, partition.isrs = number, leader, [1, 2, 3], in_sync
+        cluster.topics["ticks"].partitions[number] = partition
+    assert behind(cluster) == ["ticks-1", "ticks-2"]
+
+
 def test_a_second_run_changes_and_restarts_nothing(ambari: Ambari, cluster: stand_in.Ambari) -> None:
-    advertise_addresses(ambari, QUICKLY)
+    advertise_addresses(ambari, nobody)
     before = dict(cluster.desired)
-    assert advertise_addresses(ambari, QUICKLY) == []
+    assert advertise_addresses(ambari, nobody) == []
     assert (cluster.desired, len(cluster.restarted)) == (before, 3)
 
 
@@ -54,13 +96,13 @@ def test_a_run_that_was_cut_off_is_finished_by_the_next(ambari: Ambari, cluster:
     ambari.configure("kafka-broker", {"listeners": "PLAINTEXT://0.0.0.0:9092"})
     ambari.restart(ambari.brokers()[0])
     cluster.down.add("wn2-kafka")
-    assert advertise_addresses(ambari, QUICKLY) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
-    assert cluster.down == set()
+    assert advertise_addresses(ambari, nobody) == ["wn2-kafka", "wn0-kafka", "wn1-kafka"], "first the one that is down"
+    assert (cluster.down, cluster.most_down) == (set(), 1)
 
 
 def test_several_listeners_keep_their_protocols_and_ports(ambari: Ambari, cluster: stand_in.Ambari) -> None:
     cluster.current("kafka-broker")["listeners"] = "PLAINTEXT://localhost:9092, SASL_SSL://localhost:9093"
-    advertise_addresses(ambari, QUICKLY)
+    advertise_addresses(ambari, nobody)
     assert cluster.current("kafka-broker")["listeners"] == "PLAINTEXT://0.0.0.0:9092,SASL_SSL://0.0.0.0:9093"
 
 
@@ -69,7 +111,7 @@ def test_a_restart_that_fails_is_told_and_the_other_brokers_are_left_alone(
 ) -> None:
     cluster.outcome = "FAILED"
     with pytest.raises(MillraceError, match="broker wn0-kafka to INSTALLED: FAILED; see request 0"):
-        advertise_addresses(ambari, QUICKLY)
+        advertise_addresses(ambari, nobody)
     assert cluster.down == {"wn0-kafka"}
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
+from millrace.home import PROJECT_ROOT
 from tests.azure_control_plane.cloud import Azure
-from tests.azure_control_plane.exchange import error
+from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.faults import CLOSED
 from tests.infra.deployments import PASSWORD, resources
 from tests.plugins.azure.deploy.tries import A, B, deploying, finished, previewing, try_once, waited
@@ -131,6 +135,18 @@ def test_no_secret_is_in_what_airflow_keeps_or_shows(azure: Azure, capfd: pytest
     for secret in (PASSWORD, azure.login.secret, *azure.login.issued):
         assert secret not in kept
     assert PASSWORD not in " ".join(one.request.path for one in azure.said)
+
+
+def test_a_secret_that_azure_repeats_is_masked_in_the_log(azure: Azure) -> None:
+    told = refusal(400, "InvalidTemplate", f"The value '{PASSWORD}' of clusterPassword is not strong enough.")
+    azure.faults.answer("POST", "/validate", told)
+    log = subprocess.run(
+        [sys.executable, "-m", "tests.plugins.azure.deploy.logged"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")])},
+        cwd=PROJECT_ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "The value '***' of clusterPassword is not strong enough." in log
+    assert PASSWORD not in log
 
 
 def test_a_secret_among_the_parameters_is_refused(azure: Azure) -> None:

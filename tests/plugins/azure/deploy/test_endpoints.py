@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +14,16 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.errors import MillraceError
+from millrace.azure.advertising import SCRIPT
 from millrace.azure.ambari import Ambari
 from millrace.azure.endpoints import bootstrap_of, differing, kafka_protocol, told_by, written
 from millrace.azure.environments import Environments
 from millrace.azure.hook import ResourceManagerHook
 from millrace.environment import environment_file, load_environment
+from millrace.home import PROJECT_ROOT
 from millrace.operators.check_brokers import CheckBrokersOperator
 from millrace.platforms.hdinsight_settings import HdinsightSettings
-from millrace.tasks.azure import check_event_hubs, declare
+from millrace.tasks.azure import advertise, check_event_hubs, declare
 from tests.azure_control_plane.cloud import Azure
 from tests.infra import ambari as stand_in
 from tests.infra.deployments import EVENT_HUBS
@@ -80,6 +85,31 @@ def test_brokers_are_told_at_the_port_that_speaks_what_the_clients_speak(
     (tmp_path / "own.toml").write_text(f"[kafka]\n{kafka}\n")
     assert kafka_protocol(environment_file("own", tmp_path)) == protocol
     assert bootstrap_of(ambari, protocol, by_address=False) == bootstrap
+
+
+def test_brokers_that_advertise_addresses_are_told_at_the_port_of_the_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka asks for a login, so its brokers have another port."""
+    cluster = stand_in.Ambari("PLAINTEXT://localhost:9092,SASL_SSL://localhost:9093")
+    server = stand_in.serve(cluster)
+    password = {"conn_type": "generic", "login": "admin", "password": "a-password"}
+    monkeypatch.setenv("AIRFLOW_CONN_GATEWAY", json.dumps(password))
+    name = f"tests-{uuid.uuid4().hex[:8]}"
+    file = PROJECT_ROOT / "infra" / "environments" / f"{name}.toml"
+    gateway = f"http://127.0.0.1:{server.server_address[1]}"
+    outputs = {"storageAccount": "millracelake", "kafkaGateway": gateway}
+    own = 'container = "lake"\npath = "p"\n[kafka]\nconnection = "gateway"\n'
+    try:
+        file.write_text(f'platform = "databricks"\n[lake]\naccount = ""\n{own}')
+        fragment = subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
+        cluster.current("kafka-broker")["listeners"] = "PLAINTEXT://0.0.0.0:9092,SASL_SSL://0.0.0.0:9093"
+        cluster.current("kafka-env")["content"] += fragment  # as after a first run: no broker has to be restarted
+        assert advertise(outputs, name, "gateway") == ["10.60.0.4:9093", "10.60.0.5:9093", "10.60.0.6:9093"]
+    finally:
+        file.unlink()
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_protocol_that_no_listener_speaks_is_told(ambari: Ambari) -> None:
