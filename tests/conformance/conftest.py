@@ -83,7 +83,7 @@ def passwords(rig: Home, storage: StorageAccount) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def secure_kafka(rig: Home, certificates: Certificates, passwords: dict[str, str]) -> str:
     """HOST:PORT of the broker."""
-    return start_secure_kafka(rig, certificates, USER, passwords["kafka"])
+    return start_secure_kafka(rig, certificates, USER, passwords["kafka"]).by_login
 
 
 @pytest.fixture(scope="module")
