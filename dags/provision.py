@@ -5,7 +5,7 @@
 `azure`: the templates in infra/arm, by the connection `azure_default`; the password of the connection `azure_clusters`
 becomes that of the clusters' gateways.
 
-1. **preview** validates, and logs what Azure foresees and what the clusters' nodes cost a month. A dry run ends here.
+1. **preview** validates, and logs what Azure foresees and what it costs by the hour. A dry run ends here.
 2. **approve**: somebody approves or rejects, under *Required actions*; with `approve` nobody is asked.
 3. **deploy** logs each resource's progress. When it fails, it says which resource, and why: correct the cause and clear
    it, or run the DAG again. Either goes on with a deployment that runs, and leaves alone what is there.

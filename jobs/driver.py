@@ -40,7 +40,7 @@ from jobs.reprocess import reprocess
 from jobs.session import start_session, stop_session
 from jobs.speed import start_speed
 from jobs.stream import is_stop_requested, run_stream
-from jobs.topics import find_topic
+from jobs.topics import TOPICS, find_topic
 from jobs.version import fingerprint
 
 
@@ -160,7 +160,7 @@ def _extent(pipeline: Pipeline, interval: Interval) -> Dict[str, Any]:
 
 def run_brokers(options: argparse.Namespace) -> None:
     spark = start_session(BROKER_CHECK)
-    report = json.dumps(check_brokers(spark, options.brokers.split(",")))
+    report = json.dumps(check_brokers(spark, options.brokers.split(","), list(TOPICS)))
     LakeFiles(spark).replace(Lake(options.lake).run_result(BROKER_CHECK, options.run_id), report)
     print(f"millrace: {report}", flush=True)
 

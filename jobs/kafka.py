@@ -12,7 +12,7 @@ from jobs.topic import Topic
 if TYPE_CHECKING:
     from pyspark.sql.streaming.readwriter import DataStreamWriter
 
-__all__ = ["read_stream", "write_stream"]
+__all__ = ["client_options", "read_stream", "write_stream"]
 
 # For how long a broker may keep a request for records when there are none (500 by default). Spark's consumer asks for
 # more as soon as it has what it asked for, then asks on the same connection where the topic ends, and is answered in
@@ -27,7 +27,7 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
     """
     return (
         spark.readStream.format("kafka")
-        .options(**_client(spark, bootstrap))
+        .options(**client_options(spark, bootstrap))
         .option("kafka.isolation.level", "read_committed")
         .option("kafka.fetch.max.wait.ms", _LONGEST_WAIT_MS)
         .option("subscribe", topic.name)
@@ -40,10 +40,10 @@ def read_stream(spark: SparkSession, topic: Topic, bootstrap: str, starting: Map
 
 def write_stream(spark: SparkSession, records: DataFrame, topic: str, bootstrap: str) -> DataStreamWriter:
     """A query that appends `records` (`key`, `value`) to the topic: each at least once, some perhaps more often."""
-    return records.writeStream.format("kafka").options(**_client(spark, bootstrap)).option("topic", topic)
+    return records.writeStream.format("kafka").options(**client_options(spark, bootstrap)).option("topic", topic)
 
 
-def _client(spark: SparkSession, bootstrap: str) -> Dict[str, str]:
+def client_options(spark: SparkSession, bootstrap: str) -> Dict[str, str]:
     """Where the brokers are, and how to get in."""
     settings = {**kafka_options(spark), "bootstrap.servers": bootstrap}
     return {f"kafka.{name}": value for name, value in settings.items()}

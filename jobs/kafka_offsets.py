@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Dict
+from typing import Any, Dict, Iterable
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
@@ -12,7 +12,7 @@ from jobs.errors import MillraceError
 from jobs.kafka_admin import KafkaAdmin, kafka_admin, reason_of
 from jobs.lost_offsets import HeldOffsets
 
-__all__ = ["held_offsets"]
+__all__ = ["describe", "end_offset", "held_offsets"]
 
 _TIMEOUT = timedelta(seconds=30)
 
@@ -33,16 +33,28 @@ def held_offsets(spark: SparkSession, bootstrap: str, topic: str) -> HeldOffsets
 
 
 def _ask(admin: KafkaAdmin, topic: str) -> HeldOffsets:
-    topics = admin.java.java.util.Collections.singletonList(topic)
-    described = admin.client.describeTopics(topics)
-    # `all` up to Kafka 3.0, which 4.0 no longer has.
-    named = described.allTopicNames() if _has(described, "allTopicNames") else described.all()
-    description = admin.answer(named).get(topic)
+    description = describe(admin, [topic])[topic]
     numbers = [int(each.partition()) for each in description.partitions()]
     offsets = admin.kafka.clients.admin.OffsetSpec
     earliest, latest = (_offsets(admin, topic, numbers, which) for which in (offsets.earliest(), offsets.latest()))
     topic_id = str(description.topicId()) if _has(description, "topicId") else None
     return HeldOffsets(topic_id, {number: (earliest[number], latest[number]) for number in numbers})
+
+
+def describe(admin: KafkaAdmin, topics: Iterable[str]) -> Dict[str, Any]:
+    """Kafka's TopicDescription of each. Raises Py4JJavaError where one is not there, or may not be described."""
+    names = admin.java.java.util.ArrayList()
+    for topic in topics:
+        names.add(topic)
+    described = admin.client.describeTopics(names)
+    # `all` up to Kafka 3.0, which 4.0 no longer has.
+    found = admin.answer(described.allTopicNames() if _has(described, "allTopicNames") else described.all())
+    return {str(name): found.get(name) for name in found}
+
+
+def end_offset(admin: KafkaAdmin, topic: str, partition: int) -> int:
+    """The offset after the partition's last record, committed or not. Raises Py4JJavaError where Kafka fails."""
+    return _offsets(admin, topic, [partition], admin.kafka.clients.admin.OffsetSpec.latest())[partition]
 
 
 def _offsets(admin: KafkaAdmin, topic: str, numbers: Any, which: Any) -> Dict[int, int]:

@@ -1,8 +1,13 @@
-"""Microsoft's public price list, in the form that its documentation shows; there is no OpenAPI definition of it."""
+"""Microsoft's public price list, in the form that its documentation shows; there is no OpenAPI definition of it.
+
+https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from tests.azure_control_plane.exchange import Answer, Request
 
@@ -10,19 +15,50 @@ __all__ = ["PRICES", "price_list"]
 
 PRICES = "prices.azure.com"
 # US dollars per hour, made up. One size has no price, as happens in some regions.
-_HOURLY = {"Standard_E4_v3": 0.25, "Standard_E8_v3": 0.5, "Standard_A2_v2": 0.1}
+_HOURLY = {"Standard_E4_v3": 0.25, "Standard_E8_v3": 0.5, "Standard_A2_v2": 0.1, "Standard_D4ds_v5": 0.226}
+_CLAUSE = re.compile(r"(\w+) eq '([^']*)'")
+# What is filtered by, where it is not called as in the answer.
+_FIELDS = {"priceType": "type"}
 
 
 def price_list(request: Request) -> Answer:
-    """Each size with what must not be taken for it: a Windows machine, and ones that Azure may take back."""
-    size = re.search(r"armSkuName eq '([^']+)'", request.query["$filter"])
-    assert size
-    price = _HOURLY.get(size[1])
-    product, name = "Virtual Machines Ev3 Series", size[1].removeprefix("Standard_").replace("_", " ")
-    items = [
-        {"productName": product, "meterName": name, "retailPrice": price},
-        {"productName": f"{product} Windows", "meterName": name, "retailPrice": 0.05},
-        {"productName": product, "meterName": f"{name} Spot", "retailPrice": 0.01},
-        {"productName": product, "meterName": f"{name} Low Priority", "retailPrice": 0.02},
-    ]
-    return Answer(200, {"BillingCurrency": "USD", "Items": items if price else [], "NextPageLink": None})
+    """The items that the filter lets through: `and` of equalities, which tell upper from lower case."""
+    wanted = {_FIELDS.get(name, name): value for name, value in _CLAUSE.findall(request.query["$filter"])}
+    found = [item for item in _everything() if all(item[name] == value for name, value in wanted.items())]
+    told = {"BillingCurrency": "USD", "CustomerEntityId": "Default", "CustomerEntityType": "Retail"}
+    return Answer(200, {**told, "Items": found, "NextPageLink": None, "Count": len(found)})
+
+
+def _everything() -> Iterator[dict[str, Any]]:
+    """Each thing with what must not be taken for it."""
+    for size, price in _HOURLY.items():
+        yield from _machines(size, price)
+    for sku, thing, price in (
+        ("Basic", "Throughput", 0.015),
+        ("Standard", "Throughput", 0.03),
+        ("Premium", "Processing", 1.2),
+    ):
+        yield _item("Event Hubs", price, productName="Event Hubs", skuName=sku, meterName=f"{sku} {thing} Unit")
+    yield _item("Event Hubs", 0.028, skuName="Standard", meterName="Standard Ingress Events", unitOfMeasure="1M")
+    for region, price in (("Global", 0.045), ("US Gov", 0.01)):
+        nat = {"skuName": "Standard", "armRegionName": region, "productName": "NAT Gateway"}
+        yield _item("NAT Gateway", price, meterName="Standard Gateway", **nat)
+        yield _item("NAT Gateway", price, meterName="Standard Data Processed", unitOfMeasure="1 GB", **nat)
+
+
+def _machines(size: str, price: float) -> Iterator[dict[str, Any]]:
+    """A Windows machine, ones that Azure may take back, another region's, one that is reserved for a year."""
+    product, name = "Virtual Machines Series", size.removeprefix("Standard_").replace("_", " ")
+    same = {"armSkuName": size, "skuName": name, "meterName": name, "productName": product}
+    yield _item("Virtual Machines", price, **same)
+    yield _item("Virtual Machines", 0.05, **same | {"productName": f"{product} Windows"})
+    yield _item("Virtual Machines", 0.01, **same | {"meterName": f"{name} Spot"})
+    yield _item("Virtual Machines", 0.02, **same | {"meterName": f"{name} Low Priority"})
+    yield _item("Virtual Machines", 0.03, **same | {"armRegionName": "westus"})
+    yield _item("Virtual Machines", 900.0, **same | {"type": "Reservation"})
+
+
+def _item(service: str, price: float, **own: str) -> dict[str, Any]:
+    names = {"serviceName": service, "productName": service, "armRegionName": "northeurope", "armSkuName": ""}
+    meter = {"unitOfMeasure": "1 Hour", "type": "Consumption", "tierMinimumUnits": 0.0, "isPrimaryMeterRegion": True}
+    return {"currencyCode": "USD", "retailPrice": price, "unitPrice": price, **names, **meter, **own}

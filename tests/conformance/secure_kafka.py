@@ -1,4 +1,4 @@
-"""A real Kafka broker that takes only TLS and a login: SASL_SSL, PLAIN."""
+"""A real Kafka broker that takes only TLS: with a login (SASL_SSL; PLAIN or SCRAM), or with a client's certificate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import uuid
+from dataclasses import dataclass
 from datetime import timedelta
 
 from confluent_kafka import KafkaException
@@ -19,20 +20,34 @@ from millrace.stack.private_file import write_private
 from millrace.stack.settings import ports_for
 from tests.conformance.certificates import Certificates
 
-__all__ = ["start_secure_kafka"]
+__all__ = ["SecureKafka", "start_secure_kafka"]
 
 _NAME = "secure-kafka"
 _LOCAL = PROJECT_ROOT / "infra" / "local"
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+_SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 
 
-def start_secure_kafka(home: Home, certificates: Certificates, user: str, password: str) -> str:
-    """Starts it and waits until it answers to this user alone; its host:port."""
-    ports = ports_for(home, _NAME, ("port", "controller_port"))
+@dataclass(frozen=True)
+class SecureKafka:
+    """host:port of two listeners: one asks for a login, the other for a certificate of the same CA."""
+
+    by_login: str
+    by_certificate: str
+
+
+def start_secure_kafka(
+    home: Home, certificates: Certificates, user: str, password: str, others: str = ""
+) -> SecureKafka:
+    """Starts it and waits until it answers to this user, who may do all.
+
+    `others` is more of PLAIN's users, `user_NAME="PASSWORD"`; they, and who has a certificate, may do what no ACL says.
+    """
+    ports = ports_for(home, _NAME, ("port", "controller_port", "certificate_port"))
     folder = home.root / _NAME
     template = (_LOCAL / "kafka.properties").read_text(encoding="utf-8")
     values = {"host": "127.0.0.1", "log_dir": str(folder / "data"), **{name: str(port) for name, port in ports.items()}}
-    text = template.format_map(values) + _security(ports, certificates, user, password)
+    text = template.format_map(values) + _security(ports, certificates, user, password, others)
     write_private(folder / "server.properties", text)
     jars = os.pathsep.join(str(jar) for jar in fetch_jars("kafka", home))
     java = [find_java(), "-Xmx512m", f"-Dlog4j2.configurationFile={_LOCAL / 'kafka.log4j2.properties'}", "-cp", jars]
@@ -45,19 +60,27 @@ def start_secure_kafka(home: Home, certificates: Certificates, user: str, passwo
     process.await_ready(
         home, [record], lambda: _answers(bootstrap, certificates, user, password), timedelta(seconds=90)
     )
-    return bootstrap
+    return SecureKafka(bootstrap, f"127.0.0.1:{ports['certificate_port']}")
 
 
-def _security(ports: dict[str, int], certificates: Certificates, user: str, password: str) -> str:
-    """Lines that take the place of the template's, which come before them."""
+def _security(ports: dict[str, int], certificates: Certificates, user: str, password: str, others: str) -> str:
+    """Lines that take the place of the template's, which come before them. Who is anonymous is the controller."""
+    listeners = f"SASL_SSL://127.0.0.1:{ports['port']},MUTUAL://127.0.0.1:{ports['certificate_port']}"
+    plain = f'{_PLAIN} username="{user}" password="{password}" user_{user}="{password}" {others}'
     return f"""
-listeners=SASL_SSL://127.0.0.1:{ports["port"]},CONTROLLER://127.0.0.1:{ports["controller_port"]}
-advertised.listeners=SASL_SSL://127.0.0.1:{ports["port"]}
-listener.security.protocol.map=SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://127.0.0.1:{ports["controller_port"]}
+advertised.listeners={listeners}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=SASL_SSL
 sasl.mechanism.inter.broker.protocol=PLAIN
-sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_ssl.plain.sasl.jaas.config={_PLAIN} username="{user}" password="{password}" user_{user}="{password}";
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={plain};
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={_SCRAM};
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={_SCRAM};
+listener.name.mutual.ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{user};User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 ssl.keystore.type=PEM
 ssl.keystore.location={certificates.keystore}
 ssl.truststore.type=PEM

@@ -76,6 +76,7 @@ class Streams:
         """
         report = run_check(Connection(self.environment, self.platform, self.store))
         assert {place.partition(" ")[0] for place in report["places"]} == {"driver", "executor"}
+        assert any(broker["read"] for broker in report["brokers"]), "executors log in where a topic's partition is led"
         return {broker["address"]: broker["unreached"] for broker in report["brokers"]}
 
     def live(self, query: str) -> RunningJob:

@@ -4,6 +4,7 @@ Spark 3.3 and Python 3.8, and Livy killed meanwhile. `make conformance` does all
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -35,8 +36,9 @@ def streams(azure: Environment) -> Streams:
 def test_the_engine_is_hdinsights() -> None:
     told = "import sys, pyspark; print(*sys.version_info[:2], pyspark.__version__)"
     found = subprocess.run([str(PYTHON), "-c", told], text=True, capture_output=True, check=True).stdout.split()
-    if found[:2] != ["3", "8"]:
+    if found[:2] != ["3", "8"] and "CI" not in os.environ:
         pytest.skip(f"the cluster runs on Python {'.'.join(found[:2])}, HDInsight on 3.8, which is not on this machine")
+    assert found[:2] == ["3", "8"]
     assert found[2].startswith("3.3.")
 
 

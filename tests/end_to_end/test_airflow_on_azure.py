@@ -179,7 +179,7 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert airflow.end("provision", run) == "success"
     assert airflow.states("provision", run)["azure.deploy"] == "skipped"
     assert airflow.states("provision", run)["kafka"] == "skipped"
-    assert "USD a month for nodes" in airflow.log("provision", run, "azure.preview")
+    assert "USD an hour, " in airflow.log("provision", run, "azure.preview")
     assert cloud.manager.created == []
 
     run = airflow.begin("provision", **form)

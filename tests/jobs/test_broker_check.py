@@ -21,10 +21,10 @@ def test_what_is_shut_has_no_name_or_is_no_broker_is_told_for_driver_and_executo
             each.bind(("127.0.0.1", 0))
         silent.listen(64)
         addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in (silent, shut)]
-        report = check_brokers(spark, [*addresses, "wn1-kafka.millrace.invalid:9092"])
+        report = check_brokers(spark, [*addresses, "wn1-kafka.millrace.invalid:9092"], [])
     assert report["places"] == [DRIVER, EXECUTOR]
     no_broker, refused, nameless = (one["unreached"] for one in report["brokers"])
-    assert list(no_broker) == [DRIVER], "a connection is all that executors try"
+    assert list(no_broker) == [DRIVER], "without TLS a connection is all that executors can try of what leads nothing"
     assert "Kafka's client does not get in" in no_broker[DRIVER]
     for place in (DRIVER, EXECUTOR):
         assert refused[place] == f"127.0.0.1 port {addresses[1].rpartition(':')[2]}: Connection refused"

@@ -42,7 +42,7 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     home, certificates = Home(tmp_path / "home"), make_certificates(tmp_path / "certificates")
     monkeypatch.setenv("MILLRACE_HOME", str(home.root))
     try:
-        bootstrap = start_secure_kafka(home, certificates, LOGIN.login, LOGIN.password)
+        bootstrap = start_secure_kafka(home, certificates, LOGIN.login, LOGIN.password).by_login
         yield {"bootstrap.servers": bootstrap, **with_login({"ssl.ca.location": str(certificates.ca)}, LOGIN)}
     finally:
         down(home)

@@ -1,4 +1,4 @@
-"""What the nodes of clusters cost per month, by Microsoft's public price list: what is paid even when nothing runs."""
+"""What a deployment costs per hour and month, by Microsoft's public price list: what is paid even when nothing runs."""
 
 from __future__ import annotations
 
@@ -7,95 +7,85 @@ from dataclasses import dataclass
 from typing import Any
 
 from millrace.azure.arm import Resource
+from millrace.azure.price_list import PRICES, Meter, hourly, machine
 from millrace.azure.standing import CLUSTERS
 
-__all__ = ["Nodes", "estimate", "nodes"]
+__all__ = ["Paid", "estimate", "paid"]
 
 HOURS = 730  # of a month, as Azure's own calculator counts
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK_H = 168
-# https://learn.microsoft.com/rest/api/cost-management/retail-prices/azure-retail-prices
-_PRICES = "https://prices.azure.com/api/retail/prices"
-_TIMEOUT_S = 20
+_NAT = Meter("NAT Gateway", "meterName", "Standard Gateway", is_global=True)
+_UNITS = {"Standard": "Standard Throughput Unit", "Premium": "Premium Processing Unit"}
+# How the list names HDInsight's own meters is documented nowhere.
 _LEFT_OUT = (
-    "Not in it: HDInsight's charge per core, disks, storage, the NAT gateway, traffic, logs, Event Hubs, Synapse, and "
-    "Databricks, whose DBUs depend on what runs."
+    "Not in it: HDInsight's charge per core, Databricks' units (DBU) and pools, disks, storage, traffic, logs,"
+    " addresses, Synapse, and what Event Hubs charges per event and for its Kafka endpoint."
 )
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """Virtual machines of one role of a cluster; `count` is an average over the week where a schedule changes it."""
+class Paid:
+    """`count` of a thing that is paid by the hour; an average over the week where a schedule changes it."""
 
-    cluster: str
-    role: str
-    size: str
+    what: str
     count: float
+    unit: str
+    meter: Meter
 
 
-def nodes(resources: Iterable[Resource]) -> list[Nodes]:
-    """The nodes of every HDInsight cluster among `resources`."""
-    return [
-        Nodes(cluster.name, role["name"], _sku(role["hardwareProfile"]["vmSize"]), _count(role))
-        for cluster in resources
-        if cluster.type == CLUSTERS
-        for role in cluster.body["properties"]["computeProfile"]["roles"]
-    ]
+def paid(resources: Iterable[Resource]) -> list[Paid]:
+    """What is paid by the hour among `resources`: nodes of HDInsight's clusters, NAT gateways, Event Hubs' units."""
+    return [one for resource in resources for one in _of(resource)]
 
 
-def estimate(found: Iterable[Nodes], region: str) -> str:
-    """A line per role and the sum, in US dollars at list prices; what has no price is said, and so is what is left out.
+def estimate(found: Iterable[Paid], region: str) -> str:
+    """A line per item and the sum, in US dollars at list prices; what has no price is said, and so is what is left out.
 
     Never raises for a price list that does not answer: nobody should be unable to deploy because of it.
     """
     every = list(found)
     if not every:
-        return f"No cluster's nodes in it. {_LEFT_OUT}"
+        return f"Nothing in it is paid by the hour. {_LEFT_OUT}"
     try:
-        prices = {size: _hourly(size, region) for size in {one.size for one in every}}
+        prices = {meter: hourly(meter, region) for meter in {one.meter for one in every}}
     except (OSError, ValueError, KeyError) as error:
-        return "\n".join([*_counts(every), f"{_PRICES} does not answer ({error}): no estimate."])
+        return "\n".join([*map(_counted, every), f"{PRICES} does not answer ({error}): no estimate."])
     return "\n".join(_lines(every, prices))
 
 
-def _lines(every: list[Nodes], prices: Mapping[str, float | None]) -> Iterator[str]:
+def _of(resource: Resource) -> Iterator[Paid]:
+    if resource.type == CLUSTERS:
+        for role in resource.body["properties"]["computeProfile"]["roles"]:
+            meter = machine(role["hardwareProfile"]["vmSize"])
+            yield Paid(f"{resource.name} {role['name']}", _count(role), meter.name, meter)
+    elif resource.type == "Microsoft.Network/natGateways":
+        yield Paid(f"NAT gateway {resource.name}", 1, "gateway", _NAT)
+    elif resource.type == "Microsoft.EventHub/namespaces":
+        sku = resource.body["sku"]
+        unit = _UNITS[sku["name"]]
+        yield Paid(f"Event Hubs {resource.name}", sku["capacity"], unit, Meter("Event Hubs", "meterName", unit))
+
+
+def _lines(every: list[Paid], prices: Mapping[Meter, float | None]) -> Iterator[str]:
     total = 0.0
     for one in every:
-        price = prices[one.size]
-        cost = None if price is None else price * one.count * HOURS
-        total += cost or 0.0
-        shown = "no price in this region" if cost is None else f"{cost:,.0f} USD"
-        yield f"{one.cluster} {one.role}: {one.count:.3g} x {one.size}: {shown}"
-    yield f"about {total:,.0f} USD a month for nodes, at the list price of virtual machines. {_LEFT_OUT}"
+        price = prices[one.meter]
+        if price is None:
+            yield f"{_counted(one)}: no price in this region"
+        else:
+            total += price * one.count
+            yield f"{_counted(one)}: {_amounts(price * one.count)}"
+    known = all(prices[one.meter] is not None for one in every)
+    yield f"{'about' if known else 'at least'} {_amounts(total)}, at list prices. {_LEFT_OUT}"
 
 
-def _counts(every: list[Nodes]) -> Iterator[str]:
-    return (f"{one.cluster} {one.role}: {one.count:.3g} x {one.size}" for one in every)
+def _amounts(an_hour: float) -> str:
+    return f"{an_hour:,.2f} USD an hour, {an_hour * HOURS:,.0f} USD a month"
 
 
-def _hourly(size: str, region: str) -> float | None:
-    """The list price of an hour of a Linux machine, pay as you go; None where the region has none."""
-    import httpx
-
-    wanted = f"serviceName eq 'Virtual Machines' and priceType eq 'Consumption' and armRegionName eq '{region}'"
-    asked = {"$filter": f"{wanted} and armSkuName eq '{size}'"}
-    try:
-        answer = httpx.get(_PRICES, params=asked, timeout=_TIMEOUT_S).raise_for_status().json()
-    except httpx.HTTPError as error:
-        raise OSError(str(error)) from error
-    return min((float(item["retailPrice"]) for item in answer["Items"] if _is_plain(item)), default=None)
-
-
-def _is_plain(item: Mapping[str, Any]) -> bool:
-    """No Windows licence, and no machine that Azure may take back."""
-    return "Windows" not in item["productName"] and not any(
-        word in item["meterName"] for word in ("Spot", "Low Priority")
-    )
-
-
-def _sku(size: str) -> str:
-    """As the price list spells it: `Standard_E4_v3`."""
-    return size.replace("_V", "_v")
+def _counted(one: Paid) -> str:
+    return f"{one.what}: {one.count:.3g} x {one.unit}"
 
 
 def _count(role: Mapping[str, Any]) -> float:

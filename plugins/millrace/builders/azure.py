@@ -90,7 +90,7 @@ def provision() -> None:
         "secrets": {"clusterPassword": CLUSTERS_CONN_ID},
         "azure_conn_id": CONN_ID,
     }
-    preview = PreviewDeploymentOperator(task_id="preview", **told)
+    preview = PreviewDeploymentOperator(task_id="preview", environment=_ENVIRONMENT, **told)
     approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy

@@ -25,7 +25,7 @@ PLAN_EXAMPLES = """Examples:\n
 millrace azure plan dev --layout hdinsight --location <region> --set prefix=mr
 --set operatorPrincipalId=<object id> --set secretsExpire=1900000000\n
 millrace azure plan prod --layout databricks --location <region> --set prefix=mr --set kafka=eventhubs
---set operatorPrincipalId=<object id> --set secretsExpire=1900000000 --json\n
+--set operatorPrincipalId=<object id> --set secretsExpire=1900000000 --costs --json\n
 """
 TEMPLATE_EXAMPLES = """Examples:\n
 millrace azure template --output composed.json — for `az deployment sub what-if --template-file composed.json`\n
@@ -65,20 +65,32 @@ def plan(
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter; JSON unless it is text; NAME=@file for a file."),
     ] = None,
     subscription: Annotated[str, typer.Option(help="Its id: hashed into names, as Azure does.")] = _NO_ID,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Also what is paid by the hour, by Microsoft's public price list.")
+    ] = False,
+    environment: Annotated[
+        str | None, typer.Option(help="Whose file says which machines Databricks runs; by default the layout's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the resources that a deployment would create, in order, without asking Azure. Needs no secret."""
     from millrace.azure.arm.listing import lines
+    from millrace.azure.costs import estimate
+    from millrace.azure.databricks_machines import all_paid
 
     deployment = _evaluated(size, layout, location, assigned or [], subscription)
     found = lines(deployment)
+    every = all_paid(deployment.everything(), environment or str(layout)) if costs else []
+    cost = {"costs": estimate(every, location).splitlines()} if costs else {}
     if as_json:
-        print_json({"resources": [asdict(line) for line in found], "outputs": deployment.outputs})
+        print_json({"resources": [asdict(line) for line in found], "outputs": deployment.outputs, **cost})
         return
     print_rich(_table(found))
     typer.echo(f"{len(found)} resources in {len({line.module for line in found if line.module})} modules")
     if subscription == _NO_ID:
         typer.echo("names that carry a hash depend on the subscription; --subscription makes them the real ones")
+    for line in cost.get("costs", ()):
+        typer.echo(line)
 
 
 def template(

@@ -78,14 +78,22 @@ class _DeploymentTask(AzureTask):
 
 
 class PreviewDeploymentOperator(_DeploymentTask):
-    """Validates the deployment, logs what Azure foresees and what the clusters' nodes cost, and changes nothing.
+    """Validates the deployment, logs what Azure foresees and what it costs by the hour, and changes nothing.
 
-    Returns `{"name", "changes": number, "text"}`; `text` names resources and properties, and has no values.
+    `environment`: whose file says which machines Databricks runs. Returns `{"name", "changes": number, "text"}`;
+    `text` names resources and properties, and has no values.
     """
+
+    template_fields: Sequence[str] = (*_DeploymentTask.template_fields, "environment")
+
+    def __init__(self, *, environment: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.environment = environment
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask, log and return. Raises AirflowFailException for what Azure refuses."""
-        from millrace.azure.costs import estimate, nodes
+        from millrace.azure.costs import estimate
+        from millrace.azure.databricks_machines import all_paid
         from millrace.azure.standing import standing
 
         with as_airflow_errors():
@@ -95,7 +103,7 @@ class PreviewDeploymentOperator(_DeploymentTask):
             request = request.leaving(standing(wanted, environments, is_broken_refused=False))
             deployments.validate(request)
             found = deployments.what_if(request)
-        text = f"{foreseen(found)}\n\n{estimate(nodes(wanted.everything()), self.location)}"
+        text = f"{foreseen(found)}\n\n{estimate(all_paid(wanted.everything(), self.environment), self.location)}"
         self.log.info("deployment %s would change:\n%s", request.name, text)
         return {"name": request.name, "changes": len(changed(found)), "text": text}
 

@@ -75,7 +75,8 @@ class CheckBrokersOperator(SparkJobOperator):
             raise MillraceError(f"brokers: {path} is not on the lake; clear this task")
         self.log.info("asked from: %s", ", ".join(report["places"]))
         for broker in report["brokers"]:
-            self.log.info("broker %s: %s", broker["address"], _seen(broker) or "reached")
+            asked = broker["read"] or "no partition: it leads none of a declared topic"
+            self.log.info("broker %s: %s; executors read %s", broker["address"], _seen(broker) or "reached", asked)
         if complaint := _complaint(report):
             raise AirflowException(f"environment {connection.environment.name!r}: {complaint}")
         return report
@@ -89,8 +90,8 @@ def _complaint(report: Mapping[str, Any]) -> str | None:
     return (
         f"{'; '.join(unreached)}. Spark must reach every broker by the name that it advertises: let Spark's network "
         "resolve the names (a private DNS zone) or let brokers advertise addresses (the task `advertised`), let "
-        "security groups and firewalls pass the port (the template's `brokerClients`), give Kafka's login in the "
-        "environment's file, then clear this task"
+        "security groups and firewalls pass the port (the template's `brokerClients`), give Kafka's login and "
+        "its CA in the environment's file, let the login read the declared topics, then clear this task"
     )
 
 

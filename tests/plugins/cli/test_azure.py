@@ -11,6 +11,7 @@ import pytest
 from millrace.azure.arm import Scope, compose, evaluate, read_parameters
 from millrace.azure.arm.compose import TEMPLATES
 from millrace.cli import main
+from tests.azure_control_plane.cloud import azure_cloud
 
 Millrace = Callable[..., tuple[int, str, str]]
 GIVEN = ("prefix=mr", "operatorPrincipalId=someone", "secretsExpire=1900000000")
@@ -62,6 +63,18 @@ def test_names_in_a_plan_are_those_that_the_deployment_gives(millrace: Millrace)
     }
     deployed = evaluate(compose(), values, Scope(SUBSCRIPTION, "t", "another name", "northeurope"))
     assert [one["id"] for one in json.loads(out)["resources"]] == [one.id for one in deployed.everything()]
+
+
+def test_what_a_plan_costs_by_the_hour_is_told_where_it_is_asked_for(millrace: Millrace, tmp_path: Path) -> None:
+    plan = ("azure", "plan", "dev", "--layout", "databricks", "--location", "northeurope")
+    asked = (*plan, *assigned(*GIVEN, "kafka=eventhubs"))
+    assert "USD" not in millrace(*asked)[1], "a plan asks nobody"
+    with azure_cloud(tmp_path):
+        _, out, _ = millrace(*asked, "--costs")
+        _, told, _ = millrace(*asked, "--costs", "--json")
+    # A throughput unit, a NAT gateway, and two machines for each of archive, speed layer and alerts.
+    assert f"about {0.03 + 0.045 + 6 * 0.226:.2f} USD an hour" in out
+    assert json.loads(told)["costs"][-1] in out
 
 
 def test_for_people_it_is_a_table_that_says_which_names_are_not_final(millrace: Millrace) -> None:

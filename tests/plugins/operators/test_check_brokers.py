@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pyspark.sql import SparkSession
 
 from jobs.broker_check import check_brokers
+from jobs.topics import stock_ticks
 from millrace.environment import Environment
 from millrace.home import Home
 from millrace.lake.store import LakeStore
@@ -64,7 +65,7 @@ def test_a_port_that_answers_and_is_no_broker_is_not_reached(
 ) -> None:
     """As where TLS or a login is asked for that the environment does not give: the storage's port stands for it."""
     storage = environment.storage.blob_endpoint.split("/")[2]
-    found = check_brokers(spark, [*brokers.addresses, storage])["brokers"]
+    found = check_brokers(spark, [*brokers.addresses, storage], [stock_ticks.name])["brokers"]
     assert [one["unreached"] for one in found[:2]] == [{}, {}]
     assert list(found[2]["unreached"]) == PLACES[:1]
     assert "Kafka's client does not get in" in found[2]["unreached"][PLACES[0]]

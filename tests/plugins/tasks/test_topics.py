@@ -114,7 +114,7 @@ def test_where_kafka_asks_for_tls_and_a_login_the_environments_are_given(
     (tmp_path / "azure.toml").write_text(FILE.format(ca=certificates.ca))
     declared = topic()
     try:
-        bootstrap = start_secure_kafka(home, certificates, "millrace", "a-Secret")
+        bootstrap = start_secure_kafka(home, certificates, "millrace", "a-Secret").by_login
         place = load_environment("azure", told={"kafka": {"bootstrap": bootstrap}}, folder=tmp_path)
         for password, finds in (("wrong", None), ("a-Secret", "created, 3 partitions, 1 copies")):
             keep(home, password)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from millrace.azure.databricks_machines import stream_machines
 from tests.azure_control_plane.cloud import Azure
-from tests.infra.deployments import PASSWORD, A, resources
+from tests.infra.deployments import EVENT_HUBS, PASSWORD, A, resources
 from tests.plugins.azure.deploy.tries import finished, previewing, try_once
 
 
@@ -31,19 +34,48 @@ def test_a_change_names_the_property_and_not_its_value(azure: Azure) -> None:
     assert PASSWORD not in text
 
 
-def test_the_nodes_cost_what_the_price_list_says(azure: Azure) -> None:
-    # By hand, at 730 h: E4 costs 0.25, A2 0.10 an hour. Kafka: 2 heads, 3 workers, 3 ZooKeepers. Spark: 2 heads,
-    # 3 ZooKeepers, and workers 2 for 60 of 168 h, else 1: 1.357.
+def test_what_is_paid_by_the_hour_costs_what_the_price_list_says(azure: Azure) -> None:
+    # By hand, at 730 h: E4 costs 0.25, A2 0.10, a NAT gateway 0.045 an hour. Kafka: 2 heads, 3 workers, 3 ZooKeepers.
+    # Spark: 2 heads, 3 ZooKeepers, and workers 2 for 60 of 168 h, else 1: 1.357.
     e4, a2 = 2 + 3 + 2 + 228 / 168, 3 + 3
+    an_hour = e4 * 0.25 + a2 * 0.10 + 0.045
     text = try_once(previewing(A))["text"]
-    assert f"about {730 * (e4 * 0.25 + a2 * 0.10):,.0f} USD a month for nodes" in text
-    assert "workernode: 1.36 x Standard_E4_v3: 248 USD" in text
-    assert "Not in it: HDInsight's charge per core" in text
+    assert f"about {an_hour:.2f} USD an hour, {730 * an_hour:,.0f} USD a month, at list prices" in text
+    assert "workernode: 1.36 x Standard_E4_v3: 0.34 USD an hour, 248 USD a month" in text
+    assert "NAT gateway mr-dev-clusters: 1 x gateway: 0.04 USD an hour, 33 USD a month" in text
+    assert "Not in it: HDInsight's charge per core, Databricks' units (DBU)" in text
+
+
+def test_event_hubs_with_databricks_cost_their_units_the_gateway_and_the_streams_machines(azure: Azure) -> None:
+    """By the file that ships, with nothing filled in: a driver and a worker for archive, speed layer and alerts."""
+    operator = previewing(EVENT_HUBS)
+    operator.environment = "databricks"
+    text = try_once(operator)["text"]
+    an_hour = 0.03 + 0.045 + 3 * 2 * 0.226
+    assert f"about {an_hour:.2f} USD an hour, {730 * an_hour:,.0f} USD a month" in text
+    assert "1 x Standard Throughput Unit: 0.03 USD an hour, 22 USD a month" in text
+    assert "Databricks speed layers worker: 1 x Standard_D4ds_v5: 0.23 USD an hour, 165 USD a month" in text
+
+
+def test_databricks_machines_are_those_of_the_environments_file(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(
+        'platform = "databricks"\n[databricks]\nhost = ""\nworkers = 2\ndriver_node_type = "Standard_E4_v3"\n'
+    )
+    found = {one.what: (one.count, one.unit) for one in stream_machines("own", tmp_path)}
+    assert found["Databricks archives driver"] == (1, "Standard_E4_v3")
+    assert found["Databricks archives worker"] == (2, "Standard_D4ds_v5")
+    assert set(found) == {
+        f"Databricks {kind} {role}" for kind in ("archives", "speed layers", "alerts") for role in ("driver", "worker")
+    }
+    (tmp_path / "pooled.toml").write_text('platform = "databricks"\n[databricks]\npool = "0123"\n')
+    assert stream_machines("pooled", tmp_path) == stream_machines("missing", tmp_path) == []
 
 
 def test_a_size_without_a_price_and_a_silent_price_list_are_told(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no price in this region" in try_once(previewing(A, sparkHeadSize="Standard_E32_V3"))["text"]
-    monkeypatch.setattr("millrace.azure.costs._PRICES", "https://prices.example.org")
+    text = try_once(previewing(A, sparkHeadSize="Standard_E32_V3"))["text"]
+    assert "headnode: 2 x Standard_E32_v3: no price in this region" in text
+    assert "at least" in text
+    monkeypatch.setattr("millrace.azure.price_list.PRICES", "https://prices.example.org")
     text = try_once(previewing(A))["text"]
     assert "does not answer" in text
     assert "no estimate" in text
