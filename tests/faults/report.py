@@ -20,7 +20,8 @@ class Report:
 
     say: Say
     struck: list[Struck] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Why each fault that was to be done was not, by its name."""
     failures: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
@@ -41,8 +42,26 @@ class Report:
             self.say(f"       {line}")
 
     def leave_out(self, name: str, why: str) -> None:
-        self.left_out.append(name)
+        self.left_out[name] = why
         self.say(f"{self._at()} not done: {name}: {why}")
+
+    def totals(self, seed: int, *, allow_missing: bool) -> bool:
+        """Says how many faults were done, failed and left out; whether that is well.
+
+        A fault that was to be done and was not leaves its answer open: that is not well, unless it is allowed.
+        """
+        told = (
+            f"seed {seed}, {len(self.struck)} faults done, {len(self.failures)} failed, {len(self.left_out)} not done"
+        )
+        if self.left_out:
+            told += f" ({'; '.join(f'{name}: {why}' for name, why in sorted(self.left_out.items()))})"
+        if self.failures:
+            self.note(f"FAILED: {told}: {self.failures}")
+        elif self.left_out and not allow_missing:
+            self.note(f"INCOMPLETE: {told}; remove the obstacle, or accept this with --allow-missing")
+        else:
+            self.note(f"ok: {told}")
+        return not self.failures and (allow_missing or not self.left_out)
 
     def _at(self) -> str:
         seconds = int(time.monotonic() - self.started)

@@ -53,7 +53,10 @@ SHORT = (
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be done. `minutes`: every fault once, in any case, and then faults at random until they are over."""
+    """What is to be done. `minutes`: every fault once, in any case, and then faults at random until they are over.
+
+    `allow_missing`: a fault that cannot be done here does not make the run fail.
+    """
 
     seed: int
     minutes: float = 0.0
@@ -61,6 +64,7 @@ class Run:
     airflow: bool = False
     days: int = 3
     recreate: bool = False
+    allow_missing: bool = False
 
     def faults(self, chance: random.Random) -> Iterator[Fault]:
         """Each once, in an order that the seed gives, then any for as long as asked."""
@@ -73,19 +77,19 @@ class Run:
 
 
 def run(wanted: Run, folder: Path, say: Say) -> bool:
-    """Whether all went well; says everything, and leaves no process behind."""
+    """Whether all went well, and nothing was left out; says everything, and leaves no process behind."""
     report = Report(say)
     report.note(f"seed {wanted.seed}; {len(wanted.names)} faults; everything lies in {folder}")
     try:
         with ExitStack() as undo:
             _run(wanted, folder, report, undo)
+        return report.totals(wanted.seed, allow_missing=wanted.allow_missing)
     except BaseException as error:
         report.note(f"FAILED with seed {wanted.seed} after {len(report.struck)} faults: {error}")
         if not isinstance(error, Exception):
             raise
         say(traceback.format_exc())
         return False
-    return True
 
 
 def _run(wanted: Run, folder: Path, report: Report, undo: ExitStack) -> None:
@@ -114,8 +118,6 @@ def _run(wanted: Run, folder: Path, report: Report, undo: ExitStack) -> None:
         report.note(line)
     if wanted.recreate:
         report.note(f"fault {len(report.struck) + 1:2} {LAST}: {recreate(scene)}")
-    assert not report.failures, f"{len(report.failures)} faults failed: {report.failures}"
-    report.note(f"ok: seed {wanted.seed}, {len(report.struck) + wanted.recreate} faults")
 
 
 def _strike_all(wanted: Run, scene: Scene, report: Report) -> None:
@@ -175,19 +177,21 @@ def _end(scene: Scene) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 where all went well, 1 where not."""
+    """0 where all went well, 1 where not, or where something was left out (see `--allow-missing`)."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000), help="default: any")
     parser.add_argument("--minutes", type=float, default=0.0, help="go on with faults at random for so long")
     parser.add_argument("--short", action="store_true", help="what CI runs: the essential faults, two past days")
     parser.add_argument("--airflow", action="store_true", help="Airflow keeps the streams, and is killed too")
     parser.add_argument("--only", action="append", choices=sorted(FAULTS), metavar="FAULT", help="this one")
+    parser.add_argument("--allow-missing", action="store_true", help="end well though a fault cannot be done here")
     parser.add_argument("--keep", action="store_true", help="do not remove the run's folder when all went well")
     options = parser.parse_args(arguments)
     logging.getLogger("azure").setLevel(logging.WARNING)
     names = tuple(options.only or (SHORT if options.short else FAULTS))
     is_whole = names == tuple(FAULTS)
-    wanted = Run(options.seed, options.minutes, names, options.airflow, 2 if options.short else 3, is_whole)
+    days, missing = 2 if options.short else 3, options.allow_missing
+    wanted = Run(options.seed, options.minutes, names, options.airflow, days, is_whole, missing)
     folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
     went_well = run(wanted, folder, lambda line: print(line, flush=True))
     if went_well and not options.keep:
