@@ -166,8 +166,8 @@ def test_a_nightly_run_certifies_reprocesses_and_publishes_a_day(place: Place) -
     place.client.await_dag(SPEED, PATIENCE)
     place.client.unpause(SPEED)
     place.driver(SPEED_STREAM)
-    place.client.unpause(BATCH)
     night = place.client.create_backfill(BATCH, DAY, DAY + timedelta(days=1) - SECOND)
+    place.client.unpause(BATCH)  # not before: last night's run would find the day missed
 
     def is_completed() -> bool:
         return next(found for found in place.client.backfills(BATCH) if found.id == night.id).is_completed
