@@ -24,7 +24,7 @@ export UV_PYTHON_DOWNLOADS := never
 TEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-long test-spark33 faults conformance conformance-software lint lock
+.PHONY: help setup setup-dev demo down clean test test-long test-release test-spark33 faults conformance conformance-software lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -46,11 +46,14 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 test: lint ## Check everything, and test it but for what takes long (ARGS="..." is passed to pytest)
-	@$(TEST) -m "not long" $(ARGS)
+	@$(TEST) -m "not long and not release" $(ARGS)
 
 test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure and Databricks, Livy, Spark 3.3
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software $(VENV_CHECKOV)/.setup
-	@$(TEST) -m long $(ARGS)
+	@$(TEST) -m "long and not release" $(ARGS)
+
+test-release: setup-dev ## Test what only a release waits for: the demo to its end and after a crash, versions side by side
+	@$(TEST) -m release $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
 	@if [ -z "$(PYTHON33)" ]; then \
@@ -66,13 +69,12 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")
 	@$(VENV)/bin/python -m tests.faults --airflow $(ARGS)
 
-conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3 and through Databricks' API, and two versions side by side
+conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3 and through Databricks' API; kill what can be killed
 	@if [ -z "$(PYTHON33)" ]; then \
 		echo "Conformance is not tested: $(NEEDS33)"; exit 1; \
 	fi
 	@$(MAKE) --no-print-directory $(VENV33)/.setup conformance-software
-	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance \
-		tests/plugins/platforms/test_databricks_main_job.py tests/plugins/platforms/test_versions_side_by_side.py $(ARGS)
+	@MILLRACE_CONFORMANCE=1 $(VENV)/bin/python -m pytest tests/conformance tests/plugins/platforms/test_databricks_main_job.py $(ARGS)
 
 # Livy, YARN and what drivers run on HDInsight, for the conformance tests, short or whole: no test fetches anything.
 conformance-software: setup-dev

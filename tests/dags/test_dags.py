@@ -132,7 +132,7 @@ def test_the_batch_layer_covers_intervals_of_data_step_by_step(dags: dict[str, A
     assert (dag["max_active_runs"], dag["catchup"]) == (3, False)
     assert dag["tasks"] == {
         "intervals": ["interval_run.certify", "interval_run.compare", "interval_run.publish", "interval_run.reprocess"],
-        "interval_run.certify": ["interval_run.publish", "interval_run.reprocess"],
+        "interval_run.certify": ["interval_run.compare", "interval_run.publish", "interval_run.reprocess"],
         "interval_run.reprocess": ["interval_run.compare", "interval_run.publish"],
         "interval_run.compare": ["interval_run.publish"],
         "interval_run.publish": [],

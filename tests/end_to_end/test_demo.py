@@ -21,7 +21,7 @@ from millrace.stack.process_record import load_records
 from millrace.waiting import until
 from tests.processes import mentioning
 
-pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(1800)]
 
 PATIENCE = timedelta(minutes=12)
 STAYS = "Everything goes on until you press Ctrl-C."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,13 +39,7 @@ from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.plugins.platforms.code_copies import TOPICS, TRANSFORM, copied_code, keep
 
 # `make test-long` runs the like of it through Airflow: tests/end_to_end/one_stack/test_upgrade.py.
-IS_ASKED_FOR = "MILLRACE_CONFORMANCE" in os.environ
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.stack,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(not IS_ASKED_FOR, reason="run by `make conformance`"),
-]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(900)]
 
 SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=4)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
