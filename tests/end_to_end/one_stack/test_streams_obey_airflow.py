@@ -58,8 +58,11 @@ class Person:
         return found if (found := self.running()) and found.id != job.id else None
 
     def await_stopped(self, job: RunningJob) -> None:
-        """And the run is over, or else Airflow, which is about to end it, forgets what is cleared."""
         await_true(f"the end of {ARCHIVE}", lambda: self.running() is None and not self.streams.processes(job))
+        self.await_end_of_run()
+
+    def await_end_of_run(self) -> None:
+        """Before anything is cleared, or else Airflow, which is about to end the run, forgets it."""
         await_true("the end of the run", lambda: self.client.run_state(ARCHIVE, self.run) in ("success", "failed"))
 
     def await_another(self, before: RunningJob) -> RunningJob:
@@ -145,5 +148,6 @@ def test_a_stream_whose_drivers_keep_dying_is_given_up_and_says_why_with_the_dri
     log = "\n".join(person.client.task_log(ARCHIVE, person.run, TASK))
     for part in ("5 drivers in a row ended within 10 min, the limit is 5", "exit code 137", *words):
         assert part in log
+    person.await_end_of_run()
     person.clear()
     person.await_another(last)
