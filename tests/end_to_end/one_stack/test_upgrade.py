@@ -12,12 +12,15 @@ from jobs.interval import Interval
 from jobs.lake import speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
+from millrace.cli.batch import reprocess_interval
 from millrace.lake.catch_up import processed_offsets
 from millrace.lake.offsets import end_offsets
 from millrace.lake.published import publications_of
 from millrace.lake.serving import rollback, switch
+from millrace.lake.store import LakeStore
 from millrace.lake.view import read_view
 from millrace.platforms.local import local_platform
+from millrace.supervision.connection import Connection
 from millrace.supervision.generation import safe
 from tests.end_to_end.streams import FIRST_DAY, Streams, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
@@ -48,6 +51,11 @@ class Versions:
         ends = end_offsets(self.environment, stock_high_low.topic.name)
         await_true(f"{version} at {ends}", lambda: processed_offsets(self.environment, stock_high_low, version) == ends)
 
+    def publish(self, interval: Interval) -> None:
+        """By the served version. Not by the batch DAG: once that is unpaused, a night makes good what it has missed."""
+        connection = Connection(self.environment, local_platform(self.environment), LakeStore(self.environment))
+        assert reprocess_interval(connection, stock_high_low, interval, timedelta(minutes=5), False)["published"]
+
     def view(self, layer: str) -> Rows:
         rows = read_view(self.environment, stock_high_low)
         return view_rows(rows.filter([found == layer for found in rows["_layer"].to_pylist()]))
@@ -64,7 +72,7 @@ def test_an_upgrade_switches_both_layers_and_the_speed_layers_task_follows_there
     environment, old = settled.environment, versions.old
     switch(environment, stock_high_low, old, by="a test", reason="as if it had been served before the code changed")
     versions.await_alone(old)
-    settled.run_dag(f"{NAME}__batch", interval=DAY.id)
+    versions.publish(DAY)
     assert DAY in {found.interval for found in publications_of(environment, stock_high_low, old)}
     expected = versions.expected(old)
     assert in_day(versions.view("batch")) == in_day(expected)
