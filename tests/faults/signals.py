@@ -28,18 +28,19 @@ def kill(victims: list[psutil.Process]) -> None:
 
 
 @contextmanager
-def stopped(victims: list[psutil.Process]) -> Iterator[None]:
-    """SIGSTOP for the `with` block; fails where it stops nobody."""
+def stopped(victims: list[psutil.Process], within: timedelta = _SOON) -> Iterator[None]:
+    """SIGSTOP for the `with` block, then SIGCONT; fails where it stops nobody, and where one does not go on."""
     assert victims, "nobody is there to be stopped"
     try:
         for process in victims:
             process.send_signal(signal.SIGSTOP)
-        await_true(f"{victims} to stop", lambda: all(_is_stopped(process) for process in victims), _SOON)
+        await_true(f"{victims} to stop", lambda: all(_is_stopped(process) for process in victims), within)
         yield
     finally:
         for process in victims:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
+    await_true(f"{victims} to go on", lambda: not any(_is_stopped(process) for process in victims), within)
 
 
 def stand_still(seconds: float) -> None:
@@ -48,7 +49,11 @@ def stand_still(seconds: float) -> None:
 
 
 def _is_stopped(process: psutil.Process) -> bool:
-    return bool(process.status() == psutil.STATUS_STOPPED)
+    """Whether it is in state T."""
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _lives(process: psutil.Process) -> bool:
