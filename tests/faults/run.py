@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,9 +23,10 @@ from tests.faults.nemesis.airflow import AIRFLOW_FAULTS
 from tests.faults.nemesis.batch import BATCH_FAULTS
 from tests.faults.nemesis.drivers import DRIVER_FAULTS
 from tests.faults.nemesis.fault import Fault, strike
+from tests.faults.nemesis.recreated import RECREATED_FAULTS
 from tests.faults.nemesis.services import SERVICE_FAULTS
 from tests.faults.nemesis.storage import STORAGE_FAULTS
-from tests.faults.nemesis.topic import TOPIC_FAULTS, recreate
+from tests.faults.nemesis.topic import TOPIC_FAULTS
 from tests.faults.producer import Load, Plan
 from tests.faults.reader import Reader, Windows
 from tests.faults.report import Report, Say
@@ -35,9 +36,15 @@ from tests.faults.streams import Stream, streams_of
 
 __all__ = ["FAULTS", "SHORT", "Run", "main", "run"]
 
-FAULTS = {**DRIVER_FAULTS, **SERVICE_FAULTS, **STORAGE_FAULTS, **BATCH_FAULTS, **TOPIC_FAULTS, **AIRFLOW_FAULTS}
-LAST = "topic deleted and made anew"
-"""Nothing can follow it: its offsets name other records."""
+FAULTS = {
+    **DRIVER_FAULTS,
+    **SERVICE_FAULTS,
+    **STORAGE_FAULTS,
+    **BATCH_FAULTS,
+    **TOPIC_FAULTS,
+    **RECREATED_FAULTS,
+    **AIRFLOW_FAULTS,
+}
 
 _MOST_FAILURES = 3
 
@@ -63,17 +70,21 @@ class Run:
     names: tuple[str, ...] = tuple(FAULTS)
     airflow: bool = False
     days: int = 3
-    recreate: bool = False
     allow_missing: bool = False
 
     def faults(self, chance: random.Random) -> Iterator[Fault]:
-        """Each once, in an order that the seed gives, then any for as long as asked."""
+        """Each once, in an order that the seed gives, then any for as long as asked; but for those that are last."""
         deadline = time.monotonic() + self.minutes * 60
-        names = list(self.names)
+        names = [name for name in self.names if not FAULTS[name].is_last]
         chance.shuffle(names)
         yield from (FAULTS[name] for name in names)
-        while time.monotonic() < deadline:
+        while names and time.monotonic() < deadline:
             yield FAULTS[chance.choice(names)]
+
+    @property
+    def last(self) -> list[Fault]:
+        """What strikes when all others are done."""
+        return [FAULTS[name] for name in self.names if FAULTS[name].is_last]
 
 
 def run(wanted: Run, folder: Path, say: Say) -> bool:
@@ -110,18 +121,17 @@ def _run(wanted: Run, folder: Path, report: Report, undo: ExitStack) -> None:
     for stream in scene.streams:
         stream.await_batch(stream.planned() + 1)
     report.note(f"{scene.load.acknowledged:,} records of {wanted.days} past days are in both layers, live ones follow")
-    _strike_all(wanted, scene, report)
+    _strike(wanted.faults(scene.chance), scene, report)
     scene.load.end()
     settle(scene)
     report.note("settled: nothing more is sent, all is processed, every past day is published")
+    _strike(wanted.last, scene, report)
     for line in check_all(scene, folder / "acknowledged.jsonl").lines():
         report.note(line)
-    if wanted.recreate:
-        report.note(f"fault {len(report.struck) + 1:2} {LAST}: {recreate(scene)}")
 
 
-def _strike_all(wanted: Run, scene: Scene, report: Report) -> None:
-    for fault in wanted.faults(scene.chance):
+def _strike(faults: Iterable[Fault], scene: Scene, report: Report) -> None:
+    for fault in faults:
         why = fault.obstacle(scene)
         if why:
             report.leave_out(fault.name, why)
@@ -153,11 +163,11 @@ def _scene(stack: FaultStack, plan: Plan, chance: random.Random, folder: Path) -
         archive=archive,
         speed=speed,
         keepers={stream.title: _keeper(stream) for stream in (archive, speed)},
+        plan=plan,
         load=Load(stack.environment.kafka_bootstrap, folder / "acknowledged.jsonl"),
         reader=Reader(stack.environment, windows),
         windows=windows,
         chance=chance,
-        days=plan.past_days,
         folder=folder,
     )
 
@@ -189,9 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.getLogger("azure").setLevel(logging.WARNING)
     names = tuple(options.only or (SHORT if options.short else FAULTS))
-    is_whole = names == tuple(FAULTS)
-    days, missing = 2 if options.short else 3, options.allow_missing
-    wanted = Run(options.seed, options.minutes, names, options.airflow, days, is_whole, missing)
+    days = 2 if options.short else 3
+    wanted = Run(options.seed, options.minutes, names, options.airflow, days, options.allow_missing)
     folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
     went_well = run(wanted, folder, lambda line: print(line, flush=True))
     if went_well and not options.keep:

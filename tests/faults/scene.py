@@ -7,11 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import psutil
 
 from jobs.interval import Interval
 from jobs.lake import batch_query
@@ -24,7 +26,7 @@ from millrace.stack.process import environment_with
 from tests.end_to_end.drivers import driver_processes
 from tests.end_to_end.topic_oracle import KafkaRecord
 from tests.faults.keepers import Keeper
-from tests.faults.producer import Load
+from tests.faults.producer import Load, Plan
 from tests.faults.reader import Reader, Windows
 from tests.faults.signals import kill
 from tests.faults.stack import FaultStack
@@ -38,19 +40,21 @@ _MILLRACE = [sys.executable, "-c", "from millrace.cli import main; main()"]
 
 @dataclass
 class Scene:
-    """`keepers` by a stream's title. `days` are the starts of the past days."""
+    """`keepers` by a stream's title. `plan` is what `load` writes."""
 
     stack: FaultStack
     archive: Stream
     speed: Stream
     keepers: dict[str, Keeper]
+    plan: Plan
     load: Load
     reader: Reader
     windows: Windows
     chance: random.Random
-    days: list[datetime]
     folder: Path
     batch_runs: int = 0
+    is_recreated: bool = False
+    """Whether Kafka has another topic of that name now: what it held before is all in `held`."""
     held: list[tuple[int, KafkaRecord]] = field(default_factory=list)
     """What Kafka held before it lost some of it, each record with its number."""
     lost: dict[str, list[dict[int, tuple[int, int]]]] = field(default_factory=lambda: {"archive": [], "speed": []})
@@ -59,6 +63,20 @@ class Scene:
     @property
     def streams(self) -> tuple[Stream, Stream]:
         return self.archive, self.speed
+
+    @property
+    def days(self) -> list[datetime]:
+        """The starts of the past days."""
+        return self.plan.past_days
+
+    def touch(self, days: Iterable[datetime]) -> None:
+        """Notes the starts of days that an accepted loss touches."""
+        self.reader.touched.update(self.interval(day).id for day in days)
+
+    def touched_days(self) -> list[datetime]:
+        """The starts of those that have begun by now."""
+        intervals = (Interval.parse(each, stock_high_low.interval) for each in sorted(self.reader.touched))
+        return [each.start for each in intervals if each.start <= datetime.now(UTC)]
 
     @contextmanager
     def disturbed(self) -> Iterator[None]:
@@ -83,7 +101,18 @@ class Scene:
 
     def command(self, *arguments: str) -> str:
         """What a command of `millrace` prints; fails where it does not succeed."""
-        done = subprocess.run(
+        done = self._run(arguments)
+        assert done.returncode == 0, f"millrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def refused_command(self, *arguments: str) -> str:
+        """What a command of `millrace` says that refuses; fails where it succeeds."""
+        done = self._run(arguments)
+        assert done.returncode == 1, f"millrace {' '.join(arguments)}: {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stderr
+
+    def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [*_MILLRACE, *arguments],
             env=environment_with(process_environment(self.stack.home)),
             cwd=PROJECT_ROOT,
@@ -92,24 +121,22 @@ class Scene:
             timeout=PATIENCE.total_seconds(),
             check=False,
         )
-        assert done.returncode == 0, f"millrace {' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return done.stdout
 
-    def reprocess(self, *days: datetime, wait: timedelta = PATIENCE) -> BatchRun:
+    def reprocess(self, *days: datetime, options: Sequence[str] = ()) -> BatchRun:
         """Starts `millrace reprocess` for these days, as a person would."""
         self.batch_runs += 1
-        return BatchRun(self, list(days), self.folder / f"batch-{self.batch_runs}.log", wait)
+        return BatchRun(self, list(days), self.folder / f"batch-{self.batch_runs}.log", options)
 
 
 class BatchRun:
     """The process of one `millrace reprocess`: it certifies, starts the batch driver, and publishes."""
 
-    def __init__(self, scene: Scene, days: list[datetime], log: Path, wait: timedelta) -> None:
+    def __init__(self, scene: Scene, days: list[datetime], log: Path, options: Sequence[str]) -> None:
         self._scene = scene
         self._log = log
         self._before = {job.id for job in scene.archive.platform.live_jobs()}
         dates = [f"{day:%Y-%m-%d}" for day in days]
-        options = ["--wait", str(wait.total_seconds()), "--json"]
+        options = ["--wait", str(PATIENCE.total_seconds()), "--json", *options]
         with log.open("wb") as file:
             self._process = subprocess.Popen(
                 [*_MILLRACE, "reprocess", stock_high_low.name, *dates, *options],
@@ -131,11 +158,15 @@ class BatchRun:
 
         return await_true("the batch driver", found)
 
+    def processes(self, job: RunningJob) -> list[psutil.Process]:
+        """Of the Spark driver; at least one."""
+        found = driver_processes(self._scene.archive.platform, job)
+        assert found, f"the batch driver {job.id} has no processes"
+        return found
+
     def kill_driver(self, job: RunningJob) -> None:
         """SIGKILL to the Spark driver; returns when it is dead."""
-        victims = driver_processes(self._scene.archive.platform, job)
-        assert victims, f"the batch driver {job.id} has no processes"
-        kill(victims)
+        kill(self.processes(job))
 
     def kill(self) -> None:
         """SIGKILL to the process that certifies and publishes."""

@@ -71,6 +71,7 @@ def test_growing_counts_and_a_publication_are_no_objection(reader: Reader) -> No
         ([row()], [row(), row()], "twice"),
         ([row()], [row(), row("B", layer="batch")], "served by both layers"),
         ([row(layer="batch")], [row()], "went back from batch"),
+        ([row(count=3)], [row(layer="batch")], "count 3, then 2"),
     ],
 )
 def test_what_vanishes_doubles_or_runs_backwards_is_an_objection(
@@ -80,6 +81,24 @@ def test_what_vanishes_doubles_or_runs_backwards_is_an_objection(
     assert reader.objections == []
     reader.check(pa.table({}) if second is None else view(*second), {}, {})
     assert objection in " ".join(reader.objections)
+
+
+def test_a_count_may_be_lower_once_where_a_loss_touched_the_interval_and_the_batch_layer_takes_over() -> None:
+    reader = Reader(None, Windows(), {INTERVAL.id})  # type: ignore[arg-type] - it is not started
+    reader.check(view(row(count=5), row("B")), {}, {})
+    reader.check(view(row(count=4, layer="batch")), served("one"), served("one"))
+    assert reader.objections == []
+    reader.check(view(row(count=4, layer="batch")), served("one"), served("one"))
+    assert reader.objections == []
+    reader.check(view(row(count=3, layer="batch")), served("two"), served("two"))
+    assert "count 4, then 3" in " ".join(reader.objections)
+
+
+def test_a_lower_count_in_a_touched_interval_is_an_objection_while_the_speed_layer_serves_it() -> None:
+    reader = Reader(None, Windows(), {INTERVAL.id})  # type: ignore[arg-type] - it is not started
+    reader.check(view(row(count=5)), {}, {})
+    reader.check(view(row(count=4)), {}, {})
+    assert "count 5, then 4" in " ".join(reader.objections)
 
 
 def test_a_published_run_that_changes_its_answer_is_an_objection(reader: Reader) -> None:

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 __all__ = ["PATIENCE", "await_true", "quietly"]
 
-PATIENCE = timedelta(minutes=4)
-"""For anything that a Spark driver must start for: a busy machine of two cores takes its time."""
+PATIENCE = timedelta(minutes=10)
+"""For anything that a Spark driver must start for: a machine of two cores that others use too takes its time."""
 
 T = TypeVar("T")
 

@@ -1,10 +1,10 @@
-"""The topic: cut off by retention, and made anew. What is lost is refused, accepted by a person, and accounted for."""
+"""The topic, cut off by retention: what is lost is refused, accepted by a person, and accounted for."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -12,11 +12,12 @@ from confluent_kafka.admin import AdminClient
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.lake import Lake
 from jobs.topics import stock_ticks
+from millrace.lake.certificate import Claim
 from millrace.lake.ledger import update_ledger
 from millrace.lake.ledger.entries import Kind
 from millrace.lake.tables import open_table, query
 from millrace.lake.text_files import TextFiles
-from millrace.stack.topics import ensure_topic
+from tests.faults.losses import touched_days
 from tests.faults.nemesis.fault import Fault
 from tests.faults.oracle import numbered_records
 from tests.faults.scene import Scene
@@ -24,10 +25,11 @@ from tests.faults.signals import kill
 from tests.faults.streams import Stream
 from tests.faults.waiting import await_true
 
-__all__ = ["TOPIC_FAULTS", "recreate"]
+__all__ = ["LOST_OFFSETS", "TOPIC_FAULTS", "await_refusal"]
 
 _SOON = timedelta(seconds=60)
-_LOST_OFFSETS = 4
+LOST_OFFSETS = 4
+"""The exit code of a driver that refuses to go on."""
 _KEPT = 30
 """Records of each partition that retention leaves: less than the streams are behind."""
 
@@ -46,7 +48,7 @@ def truncate(scene: Scene) -> str:
         assert lost["speed"], f"the speed layer was not behind: {following['speed']}, {first}"
         ends = {stream.title: stream.exit_codes() for stream in scene.streams}
     for stream in scene.streams:
-        _await_refusal(stream, ends[stream.title])
+        await_refusal(stream, ends[stream.title])
     accepted = json.loads(scene.command("accept-loss", stock_ticks.name, "--yes", "--reason", "faults", "--json"))
     told = {checkpoint: _ranges(ranges) for checkpoint, ranges in accepted["streams"].items()}
     assert told == {scene.archive.checkpoint: lost["archive"], scene.speed.checkpoint: lost["speed"]}, (told, lost)
@@ -56,32 +58,36 @@ def truncate(scene: Scene) -> str:
     for stream in scene.streams:
         stream.running()
     assert _in_ledger(scene) == _numbers(scene.lost["archive"]), "the ledger accounts for other offsets"
+    partial = _check_partial(scene, lost["archive"])
     shown = ", ".join(f"{p}: {start} to {end - 1}" for p, (start, end) in sorted(lost["archive"].items()))
-    return f"offsets {shown} deleted unread; both drivers refused to go on (exit code {_LOST_OFFSETS}), accepted"
+    return (
+        f"offsets {shown} deleted unread; both drivers refused to go on (exit code {LOST_OFFSETS}), accepted; {partial}"
+    )
 
 
-def recreate(scene: Scene) -> str:
-    """Deleted and made anew, when nothing is written any more: nothing can go on, and nothing is overwritten."""
-    admin = AdminClient({"bootstrap.servers": scene.stack.environment.kafka_bootstrap, "log_level": 0})
-    before = _rows(scene)
-    ends = {stream.title: stream.exit_codes() for stream in scene.streams}
-    admin.delete_topics([stock_ticks.name])[stock_ticks.name].result(60)
-    await_true("the end of the topic", lambda: stock_ticks.name not in admin.list_topics(timeout=30).topics, _SOON)
-    ensure_topic(scene.stack.environment, stock_ticks.name, stock_ticks.partitions)
-    for stream in scene.streams:
-        _await_refusal(stream, ends[stream.title])
-    kinds = {entry.kind for entry in update_ledger(scene.stack.environment, stock_ticks.name).ledger.entries}
-    assert Kind.RECREATED in kinds, kinds
-    assert _rows(scene) == before, "the archive has changed"
-    return f"both drivers refused to go on (exit code {_LOST_OFFSETS}); the archive's {before:,} rows are untouched"
+def _check_partial(scene: Scene, lost: Ranges) -> str:
+    """The days that the loss touches would be published as partial, for these offsets, and no other day would."""
+    touched = touched_days((record for _, record in scene.held), lost)
+    scene.touch(touched)
+    days = sorted({*scene.days, *(day for day in touched if day <= datetime.now(UTC))})
+    told = {
+        f"accepted loss of {end - start:,} offsets of partition {p} ({start:,} to {end - 1:,})"
+        for p, (start, end) in lost.items()
+    }
+    for day in days:
+        reasons = Claim(scene.stack.direct, stock_ticks, scene.interval(day)).partial().partial
+        found = {each for each in told if any(reason.startswith(each) for reason in reasons)}
+        assert found == (told if day in touched else set()), f"{day:%Y-%m-%d} is partial for {reasons}"
+    shown = ", ".join(f"{day:%Y-%m-%d}" for day in days if day in touched)
+    return f"{shown} can be published as partial alone, {len(scene.days)} past days are untouched"
 
 
-def _await_refusal(stream: Stream, known: Collection[str]) -> None:
+def await_refusal(stream: Stream, known: Collection[str]) -> None:
     """Until a driver that is not known has ended for lost offsets, and has said of which topic."""
 
     def refused() -> str | None:
         ended = stream.exit_codes().items()
-        return next((job for job, code in ended if code == _LOST_OFFSETS and job not in known), None)
+        return next((job for job, code in ended if code == LOST_OFFSETS and job not in known), None)
 
     log = stream.platform.logs(await_true(f"{stream.title} to refuse to go on", refused), 400)
     said = [line for line in log if line.startswith("millrace:")]
@@ -136,12 +142,6 @@ def _in_ledger(scene: Scene) -> set[tuple[int, int]]:
     ledger = update_ledger(scene.stack.direct, stock_ticks.name).ledger
     found = [entry for entry in ledger.entries if entry.kind == Kind.ACCEPTED]
     return _numbers([{entry.partition: (entry.start, entry.end)} for entry in found])
-
-
-def _rows(scene: Scene) -> int:
-    table = open_table(scene.stack.direct, Lake(scene.stack.direct.lake).raw(stock_ticks.name))
-    assert table is not None
-    return int(query(table, "SELECT count(*) AS n FROM rows")[0]["n"])
 
 
 TOPIC_FAULTS = {fault.name: fault for fault in (Fault("topic truncated by retention", truncate),)}
