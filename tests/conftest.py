@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tests.infra.openapi import Judge
 
 _ROOT = Path(__file__).parents[1]
-_WITH_DRIVERS = ("tests/end_to_end/one_stack/", "tests/end_to_end/test_airflow_on_databricks.py", "tests/faults/")
+_WITH_DRIVERS = (
+    "tests/end_to_end/one_stack/",
+    "tests/end_to_end/test_airflow_on_databricks.py",
+    "tests/end_to_end/test_command_line.py",
+    "tests/faults/",
+)
 
 # An example is a Spark job: no deadline, and a session is shared on purpose.
 settings.register_profile(

@@ -26,7 +26,7 @@ from millrace.stack.airflow_client import AirflowClient
 from tests.end_to_end.drivers import driver_processes
 from tests.faults.signals import kill
 
-__all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "Streams", "await_true"]
+__all__ = ["ARCHIVE", "DAYS", "FIRST_DAY", "SPEED", "STREAMS", "Streams", "await_true"]
 
 ARCHIVE = archive_query(stock_ticks.name)
 SPEED = speed_query(stock_high_low.name)

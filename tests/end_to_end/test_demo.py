@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,40 +16,12 @@ from millrace.lake.published import publications
 from millrace.stack.lifecycle import up
 from millrace.stack.process_record import load_records
 from millrace.waiting import until
-from tests.processes import mentioning
+from tests.end_to_end.newcomer import Newcomer
 
 pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(1800)]
 
 PATIENCE = timedelta(minutes=12)
 STAYS = "Everything goes on until you press Ctrl-C."
-
-
-class Newcomer:
-    """Somebody at a terminal, with a data folder of their own."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self._environment = os.environ | {"MILLRACE_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
-
-    def run(self, *words: str) -> str:
-        """A command that ends well; what it printed."""
-        done = subprocess.run(
-            self._command(*words), env=self._environment, capture_output=True, text=True, check=False, timeout=1200
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def start(self, out: Path, *words: str) -> subprocess.Popen[bytes]:
-        with out.open("wb") as file:
-            return subprocess.Popen(self._command(*words), env=self._environment, stdout=file, stderr=file)
-
-    def left(self) -> list[str]:
-        """Processes that know the data folder."""
-        return mentioning(str(self.home.root))
-
-    @staticmethod
-    def _command(*words: str) -> list[str]:
-        return [sys.executable, "-c", f"from millrace.cli import main; main({list(words)!r})"]
 
 
 @pytest.fixture
