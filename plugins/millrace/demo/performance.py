@@ -48,7 +48,9 @@ class Performance:
         """Perform, and print the result; 0 where everything held, else 1 with the reasons printed."""
         try:
             self._airflow.start()
+            self._steps.begin("downloads")
             self._download()
+            self._steps.done("downloads")
             with show(self._steps, self._console):
                 picture = self._perform()
         except MillraceError as error:
@@ -101,9 +103,7 @@ class Performance:
         for run in failed:
             self._say(f"DAG run failed: {run}", "bold red")
         self._print_address()
-        steps = self._steps.all.values()
-        times = ", ".join(f"{step.title.partition(' (')[0]} {self._steps.seconds(step) or 0:.0f} s" for step in steps)
-        self._say(f"took {self._steps.elapsed_s:.0f} s: {times} (some at once)", "")
+        self._say(self._steps.times(), "")
         return 1 if failed or problems(picture) else 0
 
     def _print_address(self) -> None:

@@ -28,6 +28,7 @@ TOPIC = PIPELINE.topic
 ARCHIVE, SPEED, BATCH = archive_query(TOPIC.name), speed_query(PIPELINE.name), batch_query(PIPELINE.name)
 REPLAY, PRODUCE, PROVISION = "replay_stock_ticks", "produce_stock_ticks", "provision"
 TITLES = {
+    "downloads": "downloads (once: jars, Azurite)",
     "airflow": "Airflow",
     "provision": f"Kafka, Azurite, topics, container ({PROVISION})",
     "replay": f"sample days into Kafka ({REPLAY})",

@@ -47,6 +47,14 @@ class Steps:
         """How long the step took, or takes so far; None before it began."""
         return None if step.began_s is None else (step.ended_s or self.elapsed_s) - step.began_s
 
+    def times(self) -> str:
+        """How long all of it took so far, and each step, in one line; the first step is what only a first run needs."""
+        first, *others = self.all.values()
+        total, once = self.elapsed_s, self.seconds(first) or 0
+        after = f", {total - once:.0f} s of them after {_name(first)}" if once >= 1 else ""
+        told = ", ".join(f"{_name(step)} {self.seconds(step) or 0:.0f} s" for step in others)
+        return f"took {total:.0f} s{after}: {told} (some at once)"
+
     def begin(self, key: str, note: str = "") -> None:
         """The step is under way; a second call only changes its note."""
         step = self.all[key]
@@ -80,3 +88,8 @@ class Steps:
     def _set(self, step: Step, state: StepState, note: str) -> None:
         step.state, step.note = state, note
         self.on_change(step)
+
+
+def _name(step: Step) -> str:
+    """The title without what it has in brackets."""
+    return step.title.partition(" (")[0]

@@ -39,7 +39,7 @@ def retention(topic: str, bootstrap: str, options: Mapping[str, str] | None = No
 
     Old timestamps count: a record of last year in a topic of seven days is deleted when its segment is closed.
     """
-    admin = AdminClient({**(options or {}), "bootstrap.servers": bootstrap})
+    admin = AdminClient({"log_level": 0, **(options or {}), "bootstrap.servers": bootstrap})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         config = admin.describe_configs([resource], request_timeout=_PATIENCE_S)[resource].result()

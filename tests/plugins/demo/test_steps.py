@@ -52,6 +52,19 @@ def test_on_a_terminal_all_steps_are_a_table() -> None:
     ]
 
 
+def test_the_times_tell_what_only_the_first_run_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    steps = Steps({"once": "downloads (once)", "one": "first step (its DAG)", "two": "second step"})
+    for key, seconds in (("once", 60), ("one", 10), ("two", 30)):
+        steps.begin(key)
+        now[0] += seconds
+        steps.done(key)
+    assert steps.times() == (
+        "took 100 s, 40 s of them after downloads: first step 10 s, second step 30 s (some at once)"
+    )
+
+
 def test_the_sample_begins_with_days_in_a_row_that_one_backfill_covers() -> None:
     first, second, third, *_ = sample_intervals(timedelta(days=1))
     assert (first.following(), second.following()) == (second, third)

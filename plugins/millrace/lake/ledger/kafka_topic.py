@@ -133,7 +133,7 @@ def _facts(topic: str, options: dict[str, str]) -> TopicFacts:
     from confluent_kafka import TopicCollection, TopicPartition
     from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 
-    admin = AdminClient(dict(options))
+    admin = AdminClient({"log_level": 0, **options})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result()
     config = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
