@@ -106,7 +106,7 @@ def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared = {f"archive__{topic}" for topic in TOPICS}
     declared |= {f"{name}__{part}" for name in pipeline_names() for part in ("speed", "batch", "upgrade")}
     declared |= {f"{pipeline.name}__alerts" for pipeline in pipelines_with_alerts()}
-    others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
+    others = {"provision", "scale", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
     assert set(dags) >= declared | others
 
 
@@ -192,6 +192,14 @@ def test_teardown_on_azure_deletes_everything_or_the_clusters_alone(dags: dict[s
     assert (dag["params"]["clusters"]["default"], dag["params"]["stop_streams"]["default"]) == ("none", True)
 
 
+def test_workers_are_changed_only_after_a_plan_that_somebody_has_approved(dags: dict[str, Any]) -> None:
+    dag = dags["scale"]
+    assert dag["tasks"] == {"plan": ["is_change"], "is_change": ["approve"], "approve": ["workers"], "workers": []}
+    workers = dag["params"]["workers"]
+    assert (workers["minimum"], workers["maximum"], dag["max_active_runs"]) == (1, 100, 1)
+    assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)
+
+
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
     params = dags["teardown"]["params"]
     assert (params["delete_data"]["default"], params["confirmation"]["default"]) == (False, "")
@@ -206,6 +214,7 @@ def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -
         "redecode",
         "accept_loss",
         "provision",
+        "scale",
         "teardown",
         "stock_high_low__upgrade",
     ],
