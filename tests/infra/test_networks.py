@@ -62,3 +62,9 @@ def test_broker_names_resolve_in_the_peered_network() -> None:
     assert [one.name for one in records] == [f"abcdefgh.ax.internal.cloudapp.net/wn{n}-kafka" for n in range(3)]
     (link,) = of_type(B, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")
     assert link.body["properties"]["virtualNetwork"]["id"].endswith("/virtualNetworks/mr-prod-databricks")
+    own = (
+        f"/subscriptions/{SCOPE.subscription_id}/resourceGroups/own/providers/Microsoft.Network/virtualNetworks/airflow"
+    )
+    more = evaluate(composed(), B.parameters() | {"brokerNetworks": [own]}, SCOPE)
+    linked = [one.body["properties"] for one in more.everything() if one.type.endswith("/virtualNetworkLinks")]
+    assert [one["virtualNetwork"]["id"].rpartition("/")[2] for one in linked] == ["mr-prod-databricks", "airflow"]

@@ -39,6 +39,11 @@ def template_params() -> dict[str, Param]:
             "cluster", type="string", enum=["cluster", "eventhubs"], title="Kafka", section=_SECTION,
             description="An HDInsight cluster, or Event Hubs by its Kafka endpoint.",
         ),
+        "brokers": Param(
+            "addresses", type="string", enum=["addresses", "names"], title="Brokers", section=_SECTION,
+            description="How Databricks' network knows Kafka's brokers: they advertise their addresses, or it resolves "
+            "their names by a private DNS zone, which TLS needs whose certificates have names.",
+        ),
         "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
         "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),
         "ssh_public_key": _text("SSH key", "The public key with which people reach the clusters' nodes."),
