@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from millrace.azure.arm import evaluate
-from tests.infra.deployments import CASES, CLUSTERS, SCOPE, A, B, Case, composed, of_type
+from tests.infra.deployments import BROKERS, CASES, CLUSTERS, SCOPE, A, B, Case, composed, of_type
 
 
 def rules(case: Case, group: str) -> dict[str, dict[str, Any]]:
@@ -68,3 +68,14 @@ def test_broker_names_resolve_in_the_peered_network() -> None:
     more = evaluate(composed(), B.parameters() | {"brokerNetworks": [own]}, SCOPE)
     linked = [one.body["properties"] for one in more.everything() if one.type.endswith("/virtualNetworkLinks")]
     assert [one["virtualNetwork"]["id"].rpartition("/")[2] for one in linked] == ["mr-prod-databricks", "airflow"]
+
+
+def test_with_hdinsights_spark_only_networks_that_are_named_are_told_the_names() -> None:
+    own = (
+        f"/subscriptions/{SCOPE.subscription_id}/resourceGroups/own/providers/Microsoft.Network/virtualNetworks/airflow"
+    )
+    told = A.parameters() | BROKERS
+    assert not [one for one in evaluate(composed(), told, SCOPE).everything() if "privateDnsZones" in one.type]
+    linked = evaluate(composed(), told | {"brokerNetworks": [own]}, SCOPE).everything()
+    (link,) = [one for one in linked if one.type.endswith("/virtualNetworkLinks")]
+    assert link.body["properties"]["virtualNetwork"]["id"] == own

@@ -14,7 +14,15 @@ from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
 from millrace.operators.check_brokers import CheckBrokersOperator
-from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, name_records, tell
+from millrace.tasks.azure import (
+    advertise,
+    are_connected,
+    are_names_needed,
+    check_event_hubs,
+    declare,
+    name_records,
+    tell,
+)
 from millrace.tasks.azure_streams import stop_streams
 
 __all__ = ["PROVISIONED", "STOPPED", "provision", "teardown"]
@@ -59,7 +67,7 @@ def provision() -> None:
     @task(retries=3, retry_delay=timedelta(seconds=30))
     def records(outputs: Any, parameters: Any) -> dict[str, Any]:
         context: Any = get_current_context()
-        if not _are_apart(context["params"], outputs) or context["params"]["brokers"] != "names":
+        if not are_names_needed(context["params"], outputs):
             raise AirflowSkipException("no network has to be told the brokers' names")
         with as_airflow_errors():
             return {**parameters, **name_records(outputs, CLUSTERS_CONN_ID)}

@@ -42,7 +42,8 @@ def template_params() -> dict[str, Param]:
         "brokers": Param(
             "addresses", type="string", enum=["addresses", "names"], title="Brokers", section=_SECTION,
             description="How Databricks' network knows Kafka's brokers: they advertise their addresses, or it resolves "
-            "their names by a private DNS zone, which TLS needs whose certificates have names.",
+            "their names by a private DNS zone, which TLS needs whose certificates have names. The zone is also for "
+            "networks in the parameter brokerNetworks, in either layout.",
         ),
         "region": _text("Region", "By its name without spaces, such as the name in `az account list-locations`."),
         "operator_principal_id": _text("Operator", "Object id of the principal that Airflow runs as."),

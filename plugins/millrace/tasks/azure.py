@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from millrace.azure.ambari import Ambari
     from millrace.azure.environments import Environments
 
-__all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry", "name_records", "tell"]
+__all__ = [
+    "advertise",
+    "are_connected",
+    "are_names_needed",
+    "check_event_hubs",
+    "declare",
+    "expiry",
+    "name_records",
+    "tell",
+]
 
 _log = logging.getLogger(__name__)
 _LOGIN = "millrace"  # as main.json's clusterLogin has it by default
@@ -61,6 +70,13 @@ def are_connected(peerings: list[str], environments: Environments) -> bool:
                 "task `deploy`"
             )
     return all(state == "Connected" for state in states.values())
+
+
+def are_names_needed(params: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
+    """Whether the form asks for brokers by name, and there is a network that does not resolve their names by itself:
+    Spark's with Databricks, or one of `brokerNetworks`, such as Airflow's."""
+    has_network = params["layout"] == "databricks" or bool(params["parameters"].get("brokerNetworks"))
+    return params["brokers"] == "names" and "kafkaGateway" in outputs and has_network
 
 
 def name_records(outputs: Mapping[str, Any], conn_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from jobs.errors import MillraceError
 from millrace.azure.ambari import Broker
 from millrace.azure.broker_names import broker_records
-from millrace.tasks.azure import name_records
+from millrace.tasks.azure import are_names_needed, name_records
 from tests.azure_control_plane.cloud import Azure
 from tests.infra.deployments import PASSWORD, Case
 from tests.plugins.azure.deploy.tries import finished
@@ -39,6 +39,23 @@ def test_names_that_ambari_tells_become_records_and_nothing_else_changes(azure: 
     assert azure.manager.created == [], "a second run changes nothing"
     finished(PEERED)
     assert len(zones(azure)) == 3, "nor does the deployment without names take them away"
+
+
+@pytest.mark.parametrize(
+    ("layout", "brokers", "parameters", "needed"),
+    [
+        ("databricks", "names", {}, True),
+        ("databricks", "addresses", {"brokerNetworks": ["airflow"]}, False),
+        ("hdinsight", "names", {"brokerNetworks": ["airflow"]}, True),
+        ("hdinsight", "names", {}, False),
+    ],
+)
+def test_names_are_told_to_networks_that_do_not_resolve_them(
+    layout: str, brokers: str, parameters: dict[str, list[str]], needed: bool
+) -> None:
+    form = {"layout": layout, "brokers": brokers, "parameters": parameters}
+    assert are_names_needed(form, {"kafkaGateway": "https://kafka-mr.azurehdinsight.net"}) is needed
+    assert not are_names_needed(form, {"eventHubs": "mr.servicebus.windows.net:9093"})
 
 
 @pytest.mark.parametrize(
