@@ -10,13 +10,16 @@ becomes that of the clusters' gateways.
 3. **deploy** logs each resource's progress. When it fails, it says which resource, and why: correct the cause and clear
    it, or run the DAG again. Either goes on with a deployment that runs, and leaves alone what is there.
 4. **peered** waits until peered networks read `Connected` on both sides.
-5. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses; each that does not yet
-   is restarted, one after the other, each when all replicas have caught up. It returns them as `<address>:<port>`.
-6. **endpoints** tells what the environment's file (infra/environments) says of this deployment. What the file leaves
+5. **records** and **named**: where *Brokers* reads `names`, and Spark is in a peered network or `brokerNetworks` names
+   others, the same deployment again with a private DNS zone of the names that Ambari tells. Clusters are left alone.
+6. **advertised**: where Spark is in a peered network, Kafka's brokers advertise their addresses, or with `names` their
+   names; each that does not yet is restarted, one after the other, each when all replicas have caught up. It returns
+   them as `<address>:<port>`.
+7. **endpoints** tells what the environment's file (infra/environments) says of this deployment. What the file leaves
    empty is taken from here by the next two.
-7. **topics** makes the declared topics on the Kafka cluster, from where Airflow's worker runs; Event Hubs has them from
+8. **topics** makes the declared topics on the Kafka cluster, from where Airflow's worker runs; Event Hubs has them from
    the deployment.
-8. **reached** runs a small Spark job, which fails unless its driver and its executors reach every broker by the name
+9. **reached** runs a small Spark job, which fails unless its driver and its executors reach every broker by the name
    that it advertises.
 """
 

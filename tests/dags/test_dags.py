@@ -106,7 +106,7 @@ def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared = {f"archive__{topic}" for topic in TOPICS}
     declared |= {f"{name}__{part}" for name in pipeline_names() for part in ("speed", "batch", "upgrade")}
     declared |= {f"{pipeline.name}__alerts" for pipeline in pipelines_with_alerts()}
-    others = {"provision", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
+    others = {"provision", "scale", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
     assert set(dags) >= declared | others
 
 
@@ -170,7 +170,8 @@ def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> No
 
 
 AZURE = [
-    *("declared", "preview", "is_real", "approve", "deploy", "peered", "advertised", "endpoints", "topics", "reached"),
+    *("declared", "preview", "is_real", "approve", "deploy", "peered", "named", "advertised", "endpoints", "topics"),
+    "reached",
 ]
 
 
@@ -181,6 +182,8 @@ def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: 
     assert dag["tasks"]["healthy"] == []
     for before, after in itertools.pairwise(AZURE):
         assert f"azure.{after}" in dag["tasks"][f"azure.{before}"]
+    assert dag["tasks"]["azure.records"] == ["azure.named"], "the zone is there before brokers advertise their names"
+    assert dag["params"]["brokers"]["default"] == "addresses"
     assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)
 
 
@@ -190,6 +193,14 @@ def test_teardown_on_azure_deletes_everything_or_the_clusters_alone(dags: dict[s
     assert dag["tasks"]["stop_streams"] == ["chosen"], "streams stop before anything is deleted"
     assert dag["tasks"]["chosen"] == ["delete_clusters", "delete_environment"]
     assert (dag["params"]["clusters"]["default"], dag["params"]["stop_streams"]["default"]) == ("none", True)
+
+
+def test_workers_are_changed_only_after_a_plan_that_somebody_has_approved(dags: dict[str, Any]) -> None:
+    dag = dags["scale"]
+    assert dag["tasks"] == {"plan": ["is_change"], "is_change": ["approve"], "approve": ["workers"], "workers": []}
+    workers = dag["params"]["workers"]
+    assert (workers["minimum"], workers["maximum"], dag["max_active_runs"]) == (1, 100, 1)
+    assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)
 
 
 def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
@@ -206,6 +217,7 @@ def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -
         "redecode",
         "accept_loss",
         "provision",
+        "scale",
         "teardown",
         "stock_high_low__upgrade",
     ],

@@ -49,6 +49,17 @@ def test_script_actions_run_on_head_nodes_and_workers_and_on_no_zookeeper() -> N
     assert scripts["zookeepernode"] is None
 
 
+def test_packages_go_to_the_spark_cluster_and_to_the_one_for_batch_runs() -> None:
+    action = {"name": "packages-1", "uri": "abfs://spark@x/install.sh", "parameters": "abfs://spark@x/1.tar.gz"}
+    given = A.parameters() | {"deployBatch": True, "sparkScriptActions": [action]}
+    clusters = [one for one in evaluate(composed(), given, SCOPE).everything() if one.type == CLUSTERS]
+    found = {one.name.partition("-")[0]: one.body["properties"]["computeProfile"]["roles"] for one in clusters}
+    nodes = {
+        kind: [role["name"] for role in roles if role.get("scriptActions") == [action]] for kind, roles in found.items()
+    }
+    assert nodes == {"kafka": [], "spark": ["headnode", "workernode"], "batch": ["headnode", "workernode"]}
+
+
 def test_sparks_workers_come_and_go_by_the_schedule() -> None:
     recurrence = role(cluster(A, "SPARK"), "workernode")["autoscale"]["recurrence"]
     assert recurrence["timeZone"] == "UTC"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from millrace.azure.arm import evaluate
-from tests.infra.deployments import CASES, SCOPE, A, B, Case, composed, of_type
+from tests.infra.deployments import BROKERS, CASES, CLUSTERS, SCOPE, A, B, Case, composed, of_type
 
 
 def rules(case: Case, group: str) -> dict[str, dict[str, Any]]:
@@ -25,8 +27,18 @@ def test_brokers_take_connections_from_spark_alone_and_management_on_443_alone()
     assert (denied["access"], denied["sourceAddressPrefix"], denied["priority"]) == ("Deny", "*", 4096)
 
 
-def test_brokers_of_layout_b_take_connections_from_the_peered_network_too() -> None:
-    assert rules(B, "mr-prod-clusters-kafka")["brokers"]["sourceAddressPrefixes"] == ["10.60.1.0/24", "10.60.16.0/20"]
+def test_brokers_of_layout_b_take_connections_from_the_peered_network_and_from_no_spark_beside_them() -> None:
+    assert rules(B, "mr-prod-clusters-kafka")["brokers"]["sourceAddressPrefixes"] == ["10.60.16.0/20"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_brokers_take_connections_only_from_subnets_in_which_there_is_spark(case: Case) -> None:
+    groups = [one for one in of_type(case, "Microsoft.Network/networkSecurityGroups") if one.name.endswith("-kafka")]
+    kinds = {one.body["properties"]["clusterDefinition"]["kind"] for one in of_type(case, CLUSTERS)}
+    for group in groups:
+        let_in = rules(case, group.name)["brokers"]["sourceAddressPrefixes"]
+        assert let_in, "Azure refuses a rule without a source"
+        assert ("10.60.1.0/24" in let_in) == ("SPARK" in kinds)
 
 
 def test_without_clients_no_rule_lets_anybody_in() -> None:
@@ -50,3 +62,20 @@ def test_broker_names_resolve_in_the_peered_network() -> None:
     assert [one.name for one in records] == [f"abcdefgh.ax.internal.cloudapp.net/wn{n}-kafka" for n in range(3)]
     (link,) = of_type(B, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")
     assert link.body["properties"]["virtualNetwork"]["id"].endswith("/virtualNetworks/mr-prod-databricks")
+    own = (
+        f"/subscriptions/{SCOPE.subscription_id}/resourceGroups/own/providers/Microsoft.Network/virtualNetworks/airflow"
+    )
+    more = evaluate(composed(), B.parameters() | {"brokerNetworks": [own]}, SCOPE)
+    linked = [one.body["properties"] for one in more.everything() if one.type.endswith("/virtualNetworkLinks")]
+    assert [one["virtualNetwork"]["id"].rpartition("/")[2] for one in linked] == ["mr-prod-databricks", "airflow"]
+
+
+def test_with_hdinsights_spark_only_networks_that_are_named_are_told_the_names() -> None:
+    own = (
+        f"/subscriptions/{SCOPE.subscription_id}/resourceGroups/own/providers/Microsoft.Network/virtualNetworks/airflow"
+    )
+    told = A.parameters() | BROKERS
+    assert not [one for one in evaluate(composed(), told, SCOPE).everything() if "privateDnsZones" in one.type]
+    linked = evaluate(composed(), told | {"brokerNetworks": [own]}, SCOPE).everything()
+    (link,) = [one for one in linked if one.type.endswith("/virtualNetworkLinks")]
+    assert link.body["properties"]["virtualNetwork"]["id"] == own

@@ -1,4 +1,4 @@
-"""Kafka's brokers advertise their addresses: a peered network cannot resolve their host names."""
+"""What Kafka's brokers advertise: their addresses, where a network cannot resolve their names, or these again."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import logging
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
 
 from jobs.errors import MillraceError
 from millrace.azure.ambari import Ambari
 from millrace.azure.arm.compose import TEMPLATES
 from millrace.waiting import until
 
-__all__ = ["SCRIPT", "advertise_addresses"]
+__all__ = ["SCRIPT", "advertise_addresses", "advertise_names"]
 
 SCRIPT = TEMPLATES / "scripts" / "advertise_addresses.sh"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104  # in Kafka's configuration; the security group says who gets there
 _log = logging.getLogger(__name__)
 
 
@@ -31,9 +33,35 @@ def advertise_addresses(
     run that was cut off, comes first. Raises MillraceError where replicas do not catch up `within` that time.
     """
     listeners = ambari.configuration("kafka-broker")["properties"]["listeners"]
-    ambari.configure("kafka-broker", {"listeners": _everywhere(listeners)})
+    ambari.configure("kafka-broker", {"listeners": _listeners_at(_EVERYWHERE, listeners)})
     content = ambari.configuration("kafka-env")["properties"]["content"]
     ambari.configure("kafka-env", {"content": _with_fragment(content)})
+    return _restart_stale(ambari, behind, within, poll)
+
+
+def advertise_names(
+    ambari: Ambari,
+    behind: Callable[[], Sequence[str]],
+    within: timedelta = timedelta(minutes=30),
+    poll: timedelta = timedelta(seconds=10),
+) -> list[str]:
+    """Undo it, and restart likewise. Where brokers never advertised addresses, their configuration stays as it is.
+
+    Raises MillraceError where kafka-env no longer has the lines as they were put there, too.
+    """
+    content = ambari.configuration("kafka-env")["properties"]["content"]
+    if _mark() in content:
+        names = _without_fragment(content)
+        listeners = ambari.configuration("kafka-broker")["properties"]["listeners"]
+        # First, for without the lines no broker starts that listens at 0.0.0.0: there is nothing to advertise.
+        ambari.configure("kafka-broker", {"listeners": _listeners_at("localhost", listeners)})
+        ambari.configure("kafka-env", {"content": names})
+    return _restart_stale(ambari, behind, within, poll)
+
+
+def _restart_stale(
+    ambari: Ambari, behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta
+) -> list[str]:
     stale = [broker for broker in ambari.brokers() if broker.is_stale]  # an earlier run may have been cut off here
     stale.sort(key=lambda broker: broker.is_running)
     for number, broker in enumerate(stale):
@@ -58,13 +86,33 @@ def _await_replicas(behind: Callable[[], Sequence[str]], within: timedelta, poll
         )
 
 
-def _everywhere(listeners: str) -> str:
-    """`PLAINTEXT://0.0.0.0:9092` for `PLAINTEXT://localhost:9092`; there may be several, with commas."""
+def _listeners_at(host: str, listeners: str) -> str:
+    """`PLAINTEXT://<host>:9092` for `PLAINTEXT://…:9092`; there may be several, with commas.
+
+    For `localhost` Ambari writes each broker's own name.
+    """
     parts = [part.strip().rpartition(":") for part in listeners.split(",")]
-    return ",".join(f"{place.split('://')[0]}://0.0.0.0:{port}" for place, _, port in parts)
+    return ",".join(f"{place.split('://')[0]}://{host}:{port}" for place, _, port in parts)
 
 
 def _with_fragment(content: str) -> str:
     """kafka-env with what the script action appends to it, once."""
-    fragment = subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout
-    return content if fragment.splitlines()[0] in content else f"{content.rstrip()}\n{fragment}"
+    return content if _mark() in content else f"{content.rstrip()}\n{_fragment()}"
+
+
+def _without_fragment(content: str) -> str:
+    if _fragment() not in content:
+        raise MillraceError(
+            f"Ambari's kafka-env has the line {_mark()!r}, and others than these after it:\n{_fragment()}"
+            "take them out in Ambari (Kafka, Configs, kafka-env template), then clear this task"
+        )
+    return content.replace(_fragment(), "")
+
+
+def _mark() -> str:
+    return _fragment().splitlines()[0]
+
+
+@cache
+def _fragment() -> str:
+    return subprocess.run([str(SCRIPT), "fragment"], text=True, capture_output=True, check=True).stdout

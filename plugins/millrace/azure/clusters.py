@@ -24,7 +24,8 @@ __all__ = ["Cluster", "Clusters"]
 @dataclass(frozen=True)
 class Cluster:
     """`state` is Succeeded when nothing is under way, Failed when something went wrong: `errors` say what. `endpoints`
-    are URLs by name, such as HTTPS for the gateway of Ambari and Livy."""
+    are URLs by name, such as HTTPS for the gateway of Ambari and Livy. `has_schedule`: Azure itself sets the number of
+    workers. `region` is a name without spaces."""
 
     id: str
     name: str
@@ -33,6 +34,9 @@ class Cluster:
     endpoints: dict[str, str]
     tags: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[str, ...] = ()
+    worker_size: str = ""
+    has_schedule: bool = False
+    region: str = ""
 
 
 class Clusters:
@@ -92,6 +96,7 @@ def _cluster(found: hdinsight.Cluster) -> Cluster:
     if properties is None:  # one that has only just been asked for
         return Cluster(str(found.id), str(found.name), "InProgress", 0, {}, dict(found.tags or {}))
     roles = (properties.compute_profile and properties.compute_profile.roles) or []
+    workers = next((role for role in roles if role.name == "workernode"), None)
     endpoints = {
         str(one.name): f"https://{one.location}:{one.port}" if one.protocol == "TCP" else str(one.location)
         for one in properties.connectivity_endpoints or []
@@ -101,8 +106,11 @@ def _cluster(found: hdinsight.Cluster) -> Cluster:
         id=str(found.id),
         name=str(found.name),
         state=str(getattr(properties.provisioning_state, "value", properties.provisioning_state)),
-        workers=next((int(role.target_instance_count or 0) for role in roles if role.name == "workernode"), 0),
+        workers=int((workers and workers.target_instance_count) or 0),
         endpoints=endpoints,
         tags=dict(found.tags or {}),
         errors=tuple(f"{error.code}: {error.message}" for error in properties.errors or []),
+        worker_size=str((workers and workers.hardware_profile and workers.hardware_profile.vm_size) or ""),
+        has_schedule=bool(workers and workers.autoscale_configuration),
+        region=str(found.location or "").lower().replace(" ", ""),
     )

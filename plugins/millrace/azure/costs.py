@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millrace.azure.arm import Resource
 from millrace.azure.price_list import PRICES, Meter, hourly, machine
 from millrace.azure.standing import CLUSTERS
 
-__all__ = ["Paid", "estimate", "paid"]
+if TYPE_CHECKING:
+    from millrace.azure.clusters import Cluster
+
+__all__ = ["Paid", "estimate", "paid", "workers"]
 
 HOURS = 730  # of a month, as Azure's own calculator counts
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -39,8 +42,15 @@ def paid(resources: Iterable[Resource]) -> list[Paid]:
     return [one for resource in resources for one in _of(resource)]
 
 
-def estimate(found: Iterable[Paid], region: str) -> str:
+def workers(cluster: Cluster, count: int, when: str) -> Paid:
+    """So many workers of an HDInsight cluster that exists; `when` says which of several choices that is."""
+    meter = machine(cluster.worker_size)
+    return Paid(f"{when}: {cluster.name} workernode", count, meter.name, meter)
+
+
+def estimate(found: Iterable[Paid], region: str, *, is_choice: bool = False) -> str:
     """A line per item and the sum, in US dollars at list prices; what has no price is said, and so is what is left out.
+    Of a choice, one item of which is paid, there is no sum.
 
     Never raises for a price list that does not answer: nobody should be unable to deploy because of it.
     """
@@ -51,7 +61,7 @@ def estimate(found: Iterable[Paid], region: str) -> str:
         prices = {meter: hourly(meter, region) for meter in {one.meter for one in every}}
     except (OSError, ValueError, KeyError) as error:
         return "\n".join([*map(_counted, every), f"{PRICES} does not answer ({error}): no estimate."])
-    return "\n".join(_lines(every, prices))
+    return "\n".join([*_lines(every, prices), *_sum(every, prices, is_choice)])
 
 
 def _of(resource: Resource) -> Iterator[Paid]:
@@ -68,16 +78,16 @@ def _of(resource: Resource) -> Iterator[Paid]:
 
 
 def _lines(every: list[Paid], prices: Mapping[Meter, float | None]) -> Iterator[str]:
-    total = 0.0
     for one in every:
         price = prices[one.meter]
-        if price is None:
-            yield f"{_counted(one)}: no price in this region"
-        else:
-            total += price * one.count
-            yield f"{_counted(one)}: {_amounts(price * one.count)}"
-    known = all(prices[one.meter] is not None for one in every)
-    yield f"{'about' if known else 'at least'} {_amounts(total)}, at list prices. {_LEFT_OUT}"
+        yield f"{_counted(one)}: {'no price in this region' if price is None else _amounts(price * one.count)}"
+
+
+def _sum(every: list[Paid], prices: Mapping[Meter, float | None], is_choice: bool) -> Iterator[str]:
+    known = [price * one.count for one in every if (price := prices[one.meter]) is not None]
+    about = "about" if len(known) == len(every) else "at least"
+    total = "" if is_choice else f"{about} {_amounts(sum(known))}, "
+    yield f"{total}at list prices. {_LEFT_OUT}"
 
 
 def _amounts(an_hour: float) -> str:

@@ -14,7 +14,15 @@ from millrace.operators.azure_delete_clusters import DeleteClustersOperator
 from millrace.operators.azure_deploy import DeployTemplateOperator, PreviewDeploymentOperator
 from millrace.operators.azure_errors import as_airflow_errors
 from millrace.operators.check_brokers import CheckBrokersOperator
-from millrace.tasks.azure import advertise, are_connected, check_event_hubs, declare, tell
+from millrace.tasks.azure import (
+    advertise,
+    are_connected,
+    are_names_needed,
+    check_event_hubs,
+    declare,
+    name_records,
+    tell,
+)
 from millrace.tasks.azure_streams import stop_streams
 
 __all__ = ["PROVISIONED", "STOPPED", "provision", "teardown"]
@@ -57,14 +65,24 @@ def provision() -> None:
             return are_connected(outputs.get("peerings") or [], Environments(ResourceManagerHook(CONN_ID)))
 
     @task(retries=3, retry_delay=timedelta(seconds=30))
+    def records(outputs: Any, parameters: Any) -> dict[str, Any]:
+        context: Any = get_current_context()
+        if not are_names_needed(context["params"], outputs):
+            raise AirflowSkipException("no network has to be told the brokers' names")
+        with as_airflow_errors():
+            return {**parameters, **name_records(outputs, CLUSTERS_CONN_ID)}
+
+    @task(retries=3, retry_delay=timedelta(seconds=30), trigger_rule="none_failed_min_one_success")
     def advertised(outputs: Any) -> list[str]:
         context: Any = get_current_context()
-        if context["params"]["layout"] != "databricks" or "kafkaGateway" not in outputs:
+        params = context["params"]
+        if not _are_apart(params, outputs):
             raise AirflowSkipException(
                 "Spark resolves the brokers' names: it is in their network, or they are Event Hubs"
             )
         with as_airflow_errors():
-            return advertise(outputs, context["params"]["environment"] or context["params"]["layout"], CLUSTERS_CONN_ID)
+            name = params["environment"] or params["layout"]
+            return advertise(outputs, name, CLUSTERS_CONN_ID, by_address=params["brokers"] == "addresses")
 
     @task(retries=3, retry_delay=timedelta(seconds=30), trigger_rule="none_failed_min_one_success")
     def endpoints(outputs: Any) -> dict[str, dict[str, str]]:
@@ -72,7 +90,8 @@ def provision() -> None:
         params = context["params"]
         with as_airflow_errors():
             name = params["environment"] or params["layout"]
-            return tell(outputs, name, CLUSTERS_CONN_ID, by_address=params["layout"] == "databricks")
+            by_address = _are_apart(params, outputs) and params["brokers"] == "addresses"
+            return tell(outputs, name, CLUSTERS_CONN_ID, by_address=by_address)
 
     @task(retries=1, retry_delay=timedelta(seconds=30))
     def topics(outputs: Any, told: Any) -> dict[str, str]:
@@ -95,9 +114,15 @@ def provision() -> None:
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy
     told_endpoints = endpoints(deploy.output)
-    peered(deploy.output) >> advertised(deploy.output) >> told_endpoints
+    named = DeployTemplateOperator(task_id="named", **told | {"parameters": records(deploy.output, parameters)})
+    peered(deploy.output) >> named >> advertised(deploy.output) >> told_endpoints
     reached = CheckBrokersOperator(task_id="reached", environment=_ENVIRONMENT, told=told_endpoints)
     topics(deploy.output, told_endpoints) >> reached
+
+
+def _are_apart(params: Any, outputs: Any) -> bool:
+    """Whether Spark is in another network than Kafka's cluster, which does not resolve the brokers' names."""
+    return params["layout"] == "databricks" and "kafkaGateway" in outputs
 
 
 def _topics(outputs: Any, told: Any, environment: str) -> dict[str, str]:

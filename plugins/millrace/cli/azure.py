@@ -1,4 +1,4 @@
-"""`millrace azure plan` and `millrace azure template`: what would be deployed to Azure, found out without Azure."""
+"""`millrace azure`: what would be deployed to Azure, found out without Azure; and what an environment there needs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from millrace.cli.databricks import databricks
+from millrace.cli.packages import packages
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def register(app: typer.Typer) -> None:
     group.command(epilog=PLAN_EXAMPLES)(plan)
     group.command(epilog=TEMPLATE_EXAMPLES)(template)
     group.command()(databricks)
+    group.command()(packages)
     app.add_typer(group, name="azure")
 
 

@@ -16,6 +16,7 @@ from jobs.errors import MillraceError
 from millrace.credentials import Login
 from millrace.environment import Environment
 from millrace.kafka_settings import java_options, with_login
+from millrace.platforms.databricks_runtime import RUNTIME, has_real_time
 from millrace.platforms.databricks_settings import REAL_TIME, DatabricksSettings
 from millrace.platforms.protocol import SparkJob
 from millrace.platforms.redaction import redaction_of
@@ -35,8 +36,9 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
 
     Dedicated to one user (`SINGLE_USER`), for drivers use the JVM's classes, which shared compute refuses; without
     Photon and without autoscaling, which neither real-time mode nor an even latency goes with. Raises MillraceError
-    where a job in real-time mode has fewer cores than tasks that run at once.
+    where a job in real-time mode has a runtime without it, or fewer cores than tasks that run at once.
     """
+    _check_real_time(job, settings)
     _check_slots(job, settings)
     alone = {"spark.databricks.cluster.profile": "singleNode", "spark.master": "local[*]"}
     conf = {
@@ -61,6 +63,14 @@ def cluster_for(job: SparkJob, environment: Environment, settings: DatabricksSet
         custom_tags=_tags(environment, settings),
         cluster_log_conf=_log_delivery(settings),
     )
+
+
+def _check_real_time(job: SparkJob, settings: DatabricksSettings) -> None:
+    if job.task_slots and not has_real_time(settings.runtime):
+        raise MillraceError(
+            f"job {job.name!r}: databricks.runtime is {settings.runtime!r}; real-time mode needs 16.4 or newer: use"
+            f" {RUNTIME!r}, or leave the DAG of alerts paused"
+        )
 
 
 def _check_slots(job: SparkJob, settings: DatabricksSettings) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from millrace.environment_file import Table
+from millrace.platforms.databricks_runtime import RUNTIME, check_runtime
 from millrace.platforms.redaction import refuse_secrets
 
-__all__ = ["REAL_TIME", "RUNTIME", "DatabricksSettings"]
-
-RUNTIME = "17.3.x-scala2.13"
-"""The long-term support runtime with Spark 4.0.0: https://learn.microsoft.com/azure/databricks/release-notes/runtime/17.3lts"""
+__all__ = ["REAL_TIME", "DatabricksSettings"]
 
 _TEXTS = ("connection", "azure_tenant_id", "driver_node_type", "pool", "logs")
 _LOGINS = ("databricks", "entra")
@@ -32,9 +30,9 @@ class DatabricksSettings:
     `host`: `https://adb-<number>.<number>.azuredatabricks.net`. `connection`: the Airflow connection with the login;
     None: as oneself. `is_azure_connection`: it is one of type `azure`, whose identity asks Entra for tokens.
     `azure_tenant_id`: the tenant of the service principal that another connection holds. `code` and `logs`: folders of
-    Unity Catalog volumes. `workers`: Spark executors' machines, 0 for a driver alone. `pool`: an
-    instance pool's id, in place of the node types. `secrets`: settings of Hadoop, each with the name of the secret
-    in `secret_scope` that is its value. `spark`: further settings of Spark.
+    Unity Catalog volumes. `runtime`: one with long-term support, see `databricks_runtime`. `workers`: Spark executors'
+    machines, 0 for a driver alone. `pool`: an instance pool's id, in place of the node types. `secrets`: settings of
+    Hadoop, each with the name of the secret in `secret_scope` that is its value. `spark`: further settings of Spark.
     """
 
     host: str
@@ -73,6 +71,7 @@ class DatabricksSettings:
             raise table.error("azure_tenant_id", tenant, "with login entra the connection says it")
         texts = {name: table.optional_text(name) for name in _TEXTS}
         chosen = {name: table.optional_text(name) or default for name, default in _DEFAULTS.items()}
+        check_runtime(table, chosen["runtime"])
         _check_volume(table, "logs", texts["logs"])
         return cls(
             host=_host(table),

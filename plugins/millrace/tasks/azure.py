@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from millrace.azure.ambari import Ambari
     from millrace.azure.environments import Environments
 
-__all__ = ["advertise", "are_connected", "check_event_hubs", "declare", "expiry", "tell"]
+__all__ = [
+    "advertise",
+    "are_connected",
+    "are_names_needed",
+    "check_event_hubs",
+    "declare",
+    "expiry",
+    "name_records",
+    "tell",
+]
 
 _log = logging.getLogger(__name__)
 _LOGIN = "millrace"  # as main.json's clusterLogin has it by default
@@ -63,24 +72,45 @@ def are_connected(peerings: list[str], environments: Environments) -> bool:
     return all(state == "Connected" for state in states.values())
 
 
-def advertise(outputs: Mapping[str, Any], name: str, conn_id: str) -> list[str]:
-    """Kafka's brokers as `<address>:<port>`, once they advertise their addresses, at the port that clients of the
-    environment `name` speak to.
+def are_names_needed(params: Mapping[str, Any], outputs: Mapping[str, Any]) -> bool:
+    """Whether the form asks for brokers by name, and there is a network that does not resolve their names by itself:
+    Spark's with Databricks, or one of `brokerNetworks`, such as Airflow's."""
+    has_network = params["layout"] == "databricks" or bool(params["parameters"].get("brokerNetworks"))
+    return params["brokers"] == "names" and "kafkaGateway" in outputs and has_network
+
+
+def name_records(outputs: Mapping[str, Any], conn_id: str) -> dict[str, Any]:
+    """The parameters of main.json by which a peered network resolves the brokers' names, as Ambari tells them.
+
+    The connection is as for `advertise`. Raises MillraceError where Ambari refuses, or the names are of no one domain.
+    """
+    from millrace.azure.broker_names import broker_records
+
+    records = broker_records(_ambari(outputs["kafkaGateway"], conn_id).brokers())
+    _log.info("zone %s: %s", records["brokerZone"], records["brokers"])
+    return records
+
+
+def advertise(outputs: Mapping[str, Any], name: str, conn_id: str, *, by_address: bool = True) -> list[str]:
+    """Kafka's brokers as `<address>:<port>`, or `<name>:<port>`, once they advertise these, at the port that clients of
+    the environment `name` speak to.
 
     The connection has the login and password of the Kafka cluster's gateway. Raises MillraceError where Ambari refuses,
     a restart fails, or Kafka does not tell from here whether its replicas have caught up.
     """
-    from millrace.azure.advertising import advertise_addresses
+    from millrace.azure.advertising import advertise_addresses, advertise_names
     from millrace.azure.endpoints import bootstrap_of, kafka_protocol, told_by
     from millrace.environment import environment_file
     from millrace.kafka_brokers import under_replicated
     from millrace.supervision.connection import environment_for_task
 
     ambari = _ambari(outputs["kafkaGateway"], conn_id)
-    bootstrap = bootstrap_of(ambari, kafka_protocol(environment_file(name)), by_address=True)
+    bootstrap = bootstrap_of(ambari, kafka_protocol(environment_file(name)), by_address=by_address)
     environment = environment_for_task(name, told_by(outputs, bootstrap))
-    restarted = advertise_addresses(ambari, lambda: under_replicated(environment))
-    _log.info("restarted: %s", ", ".join(restarted) or "no broker, all advertise their addresses")
+    set_right = advertise_addresses if by_address else advertise_names
+    restarted = set_right(ambari, lambda: under_replicated(environment))
+    what = "addresses" if by_address else "names"
+    _log.info("restarted: %s", ", ".join(restarted) or f"no broker, all advertise their {what}")
     return bootstrap.split(",")
 
 

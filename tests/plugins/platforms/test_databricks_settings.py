@@ -101,6 +101,22 @@ def test_a_cluster_has_the_pinned_runtime_its_policy_and_nothing_that_grows(tmp_
     }
 
 
+@pytest.mark.parametrize("runtime", ["17.2.x-scala2.13", "17.3", "17.3.x-photon-scala2.13", "13.3.x-scala2.12"])
+def test_a_runtime_without_long_term_support_is_refused(tmp_path: Path, runtime: str) -> None:
+    """13.3 LTS, too: its support has ended in August 2026."""
+    with pytest.raises(MillraceError, match=rf"databricks.runtime is '{runtime}'; .* use one of: 15.4.x-scala2.12, "):
+        cluster(tmp_path, PLAIN + f'runtime = "{runtime}"\n')
+
+
+def test_alerts_need_a_runtime_with_real_time_mode_and_nothing_else_does(tmp_path: Path) -> None:
+    for runtime in ("15.4.x-scala2.12", "16.4.x-scala2.12"):
+        text = PLAIN + f'runtime = "{runtime}"\n'
+        assert cluster(tmp_path, text)["spark_version"] == runtime
+    assert cluster(tmp_path, text, replace(JOB, task_slots=4))["spark_version"] == "16.4.x-scala2.12"
+    with pytest.raises(MillraceError, match=r"runtime is '15.4.x-scala2.12'; real-time mode needs 16.4 or newer"):
+        cluster(tmp_path, text.replace("16.4", "15.4"), replace(JOB, task_slots=4))
+
+
 def test_the_job_of_alerts_is_in_real_time_mode_and_no_other_is(tmp_path: Path) -> None:
     environment, every = load(tmp_path), timedelta(seconds=10)
     alerts = alerts_job(stock_high_low, every, environment, "run.1")

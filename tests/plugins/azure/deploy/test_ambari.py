@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from jobs.errors import MillraceError
-from millrace.azure.advertising import advertise_addresses
+from millrace.azure.advertising import advertise_addresses, advertise_names
 from millrace.azure.ambari import Ambari, Broker
 from millrace.kafka_brokers import behind
 from tests.infra import ambari as stand_in
@@ -98,6 +98,47 @@ def test_a_run_that_was_cut_off_is_finished_by_the_next(ambari: Ambari, cluster:
     cluster.down.add("wn2-kafka")
     assert advertise_addresses(ambari, nobody) == ["wn2-kafka", "wn0-kafka", "wn1-kafka"], "first the one that is down"
     assert (cluster.down, cluster.most_down) == (set(), 1)
+
+
+def test_brokers_that_advertise_addresses_advertise_their_names_again(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    before = {kind: dict(cluster.current(kind)) for kind in cluster.desired}
+    advertise_addresses(ambari, nobody)
+    cluster.restarted.clear()
+    assert advertise_names(ambari, nobody) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert {kind: cluster.current(kind) for kind in cluster.desired} == before
+    assert (cluster.most_down, cluster.restarted) == (1, ["wn0-kafka", "wn1-kafka", "wn2-kafka"])
+    assert advertise_names(ambari, nobody) == []
+
+
+def test_brokers_that_never_advertised_addresses_keep_their_configuration(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    cluster.current("kafka-broker")["listeners"] = "PLAINTEXT://0.0.0.0:9092"  # somebody's own
+    before = dict(cluster.desired)
+    assert advertise_names(ambari, nobody) == []
+    assert cluster.desired == before
+
+
+def test_going_back_to_names_is_finished_by_the_next_run_after_one_that_was_cut_off(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    advertise_addresses(ambari, nobody)
+    ambari.configure("kafka-broker", {"listeners": "PLAINTEXT://localhost:9092"})
+    ambari.restart(ambari.brokers()[0])
+    advertise_names(ambari, nobody)
+    assert "millrace" not in cluster.current("kafka-env")["content"]
+    assert not [broker for broker in ambari.brokers() if broker.is_stale]
+
+
+def test_lines_in_kafka_env_that_are_not_as_they_were_put_there_are_for_a_person(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    advertise_addresses(ambari, nobody)
+    changed = cluster.current("kafka-env")["content"].replace("sed -i", "sed -i -E")
+    ambari.configure("kafka-env", {"content": changed})
+    with pytest.raises(MillraceError, match="take them out in Ambari"):
+        advertise_names(ambari, nobody)
+    assert cluster.current("kafka-broker")["listeners"] == "PLAINTEXT://0.0.0.0:9092", "nothing is half undone"
 
 
 def test_several_listeners_keep_their_protocols_and_ports(ambari: Ambari, cluster: stand_in.Ambari) -> None:

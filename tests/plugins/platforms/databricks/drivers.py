@@ -16,7 +16,7 @@ from millrace.platforms.databricks import DatabricksPlatform, Launch
 from millrace.platforms.databricks_client import Workspace
 from millrace.platforms.databricks_code import uploaded_wheel
 from millrace.platforms.databricks_runs import driver_task
-from millrace.platforms.databricks_settings import RUNTIME
+from millrace.platforms.databricks_runtime import RUNTIME
 from tests.plugins.platforms.databricks.server import Server
 
 __all__ = ["CODE", "TOKEN", "launch_into", "platform_of", "workspace_client"]
