@@ -46,6 +46,9 @@ def switch(
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Leave intervals that it has not published to the older version.")
     ] = False,
+    leave_events: Annotated[
+        bool, typer.Option("--leave-events", help="Let events leave the view that its topic lacks: it reads another.")
+    ] = False,
     look_back: Annotated[
         float | None, typer.Option(min=0, help="Days back that it must have published; default: all.")
     ] = None,
@@ -74,6 +77,7 @@ def switch(
         wait=timedelta(seconds=wait),
         look_back=None if look_back is None else timedelta(days=look_back),
         allow_older=allow_older,
+        leave_events=leave_events,
     )
     if not yes and now:
         _ask(environment, found, now.version, wanted)
@@ -97,7 +101,7 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     history = serving_history(environment, found)
     before, expected = restored(history), history[-1].version if history else None
     if before and expected:
-        offsets = served_offsets(environment, found)
+        offsets = served_offsets(environment, found, before.version)
         for problem in switch_problems(environment, found, before.version, offsets):
             typer.echo(f"version {before.version}: {problem}", err=True)
         if not yes:

@@ -117,12 +117,14 @@ def switch_version(
     environment_name: str | None,
     run_id: str,
     candidate_state: Callable[[], str | None],
+    leave_events: bool = False,
 ) -> None:
     """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
 
     Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
     within two minutes, or readers would still miss what they have now, and where another version has been served
-    meanwhile. What the old version alone has published, it goes on serving.
+    meanwhile. What the old version alone has published, it goes on serving. `leave_events`: also where the new version
+    reads another topic, which lacks events of the view.
     """
     from millrace.lake.readiness import await_ready
     from millrace.lake.serving import served_version, switch
@@ -132,7 +134,7 @@ def switch_version(
         _log.info("version %s is served already", version)
         return
     _refuse_ended(candidate_state())
-    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True)
+    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True, leave_events=leave_events)
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)
