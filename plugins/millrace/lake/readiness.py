@@ -10,6 +10,7 @@ from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.catch_up import offsets_to_reach, processed_offsets, whole_intervals
+from millrace.lake.declared import declared
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
@@ -18,7 +19,15 @@ from millrace.lake.topic_change import topic_problems
 from millrace.lake.versions import check_known
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
+__all__ = [
+    "NotReadyError",
+    "await_ready",
+    "check_switch",
+    "length_problems",
+    "served_offsets",
+    "switch_problems",
+    "topic_changes",
+]
 
 _LISTED = 5
 
@@ -113,21 +122,31 @@ def switch_problems(
     of_version = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     shown = set(speed.get(versions[0], ())) - {each.interval.id for each in served}
-    others = [each for each in served if each.version != version]
     whole = whole_intervals(environment, pipeline, version, speed.get(version, ()))
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
         *_vanishing(pipeline, version, shown - of_version - whole),
-        *(
-            []
-            if leave_events
-            else topic_problems(environment, pipeline, version, versions[0], shown, others, of_version)
-        ),
+        *([] if leave_events else topic_changes(environment, pipeline, version, log)),
         *([] if allow_older else _older(pipeline, version, older)),
         *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
+
+
+def topic_changes(environment: Environment, pipeline: Pipeline, version: str, log: SpeedLog | None = None) -> list[str]:
+    """Those of `switch_problems` that come of reading another topic than what is served: see
+    `millrace.lake.topic_change`."""
+    versions = preferred_versions(environment, pipeline)
+    if len({declared(environment, pipeline, each).topic.name for each in (version, *versions)}) == 1:
+        return []
+    published = all_publications(environment, pipeline)
+    taken_over = {each.interval.id for each in published if each.version == version}
+    served = served_publications(published, versions)
+    others = [each for each in served if each.version != version]
+    speed = (log or SpeedLog(environment, pipeline)).intervals().get(versions[0], {})
+    shown = set(speed) - {each.interval.id for each in served}
+    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over))
 
 
 def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: Mapping[int, int]) -> Iterator[str]:

@@ -55,6 +55,7 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
     Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
     from jobs.version import fingerprint
+    from millrace.lake.readiness import topic_changes
     from millrace.lake.serving import current_serving
 
     environment, version = environment_for_task(environment_name), fingerprint(pipeline)
@@ -71,6 +72,8 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
     intervals = [*before, *_to_backfill(environment, pipeline, version, since)]
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
     _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
+    for problem in topic_changes(environment, pipeline, version):
+        _log.warning("as it is now, the switch would be refused: %s", problem)
     ids = [each.id for each in intervals]
     return Plan(version=version, served=serving.versions[0], serving=serving.number, intervals=ids)
 
@@ -97,15 +100,17 @@ def is_candidate_caught_up(
 def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | None) -> str:
     """How the answers of both versions differ, as Markdown: what is equal, and the first intervals that differ.
 
-    Also in the log. Where they cannot be compared, why.
+    Also in the log. Where they cannot be compared, why; and where they read two topics, what the view would lack.
     """
     from millrace.lake.compare_versions import compare_versions
+    from millrace.lake.readiness import topic_changes
 
     environment, served, version = environment_for_task(environment_name), plan["served"], plan["version"]
     try:
         lines = comparison_lines(pipeline.name, compare_versions(environment, pipeline, served, version))
     except UsageError as error:  # such as another key: whoever approves is to know
         lines = [str(error)]
+    lines += [f"version {version}: {problem}" for problem in topic_changes(environment, pipeline, version)]
     for line in lines:
         _log.info("%s", line)
     return "\n".join(["```", *lines, "```"])

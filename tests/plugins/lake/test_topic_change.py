@@ -21,10 +21,11 @@ from millrace.environment import Environment
 from millrace.lake.interval_claim import interval_claim
 from millrace.lake.pending_late import look_back, overdue
 from millrace.lake.published import publish
-from millrace.lake.readiness import check_switch, served_offsets, switch_problems
-from millrace.lake.serving import begin_serving, switch
+from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems
+from millrace.lake.serving import begin_serving, served_version, switch
 from millrace.lake.store import LakeStore
 from millrace.lake.topic_change import lacking_events
+from millrace.tasks import upgrade
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_processed, write_speed
 from tests.plugins.lake.raw_rows import archive, local_environment, raw_uri
 
@@ -168,6 +169,44 @@ def test_what_was_published_as_partial_for_that_is_not_repaired_until_the_topic_
     assert OPEN not in repaired(moved)
     archived(moved, "new_ticks", OPEN, [b"a", b"b", b"b"])
     assert OPEN in repaired(moved)
+
+
+def test_an_upgrade_is_refused_too_unless_it_was_told_to_leave_these_events(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "environment_for_task", lambda _: moved)
+    monkeypatch.setattr(upgrade, "_LAST_PATIENCE", timedelta(0))
+    plan = upgrade.Plan(version="v2", served="v1", serving=1, intervals=[])
+    assert f"lacks 3 events (of {OPEN.id})" in upgrade.compare_with_served(MOVED, plan, None), "to whoever approves"
+    with pytest.raises(NotReadyError, match="lacks 3 events"):
+        upgrade.switch_version(MOVED, plan, None, "manual__1", lambda: "running")
+    assert served_version(moved, MOVED) == "v1"
+    upgrade.switch_version(MOVED, plan, None, "manual__1", lambda: "running", leave_events=True)
+    assert served_version(moved, MOVED) == "v2"
+
+
+def test_who_starts_an_upgrade_is_told_before_anything_is_run(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(upgrade, "environment_for_task", lambda _: moved)
+    with caplog.at_level("WARNING"):
+        assert upgrade.plan_upgrade(MOVED, None, None)["intervals"] == []
+    assert (
+        f"as it is now, the switch would be refused: it reads topic 'new_ticks', which lacks 3 events (of {OPEN.id})"
+        in (caplog.text)
+    )
+
+
+def test_a_served_version_whose_transformation_is_not_here_any_more_is_read_as_it_was_declared(
+    moved: Environment,
+) -> None:
+    """Its module was renamed in the code here, which waits for its upgrade: the nights of the served version go on."""
+    gone = dataclasses.replace(stock_high_low, transform="jobs.pipelines.stock_high_low.of_before:high_low")
+    LakeStore(moved).write(Lake("").declaration("v1"), declaration_text(gone).encode())
+    look = look_back(moved, MOVED)
+    assert look.pipeline.transform == gone.transform
+    assert [each.interval for each in look.published] == [BEFORE]
+    assert interval_claim(moved, look.pipeline, BEFORE).topic == stock_high_low.topic
 
 
 def repaired(here: Environment) -> dict[Interval, int]:
