@@ -23,6 +23,7 @@ SWITCH_EXAMPLES = """Examples:\n
 millrace switch stock_high_low — serve the code's version: shows what changes, and asks\n
 millrace switch stock_high_low 83b1d5f60a2c --yes --reason "window of one minute" — for scripts\n
 millrace switch stock_high_low --allow-older — what is not backfilled stays served by the older version\n
+millrace switch stock_high_low --leave-events — it reads another topic, and is to answer without the old one's events\n
 """
 ROLLBACK_EXAMPLES = """Examples:\n
 millrace rollback stock_high_low — serve the version of before the last switch: shows what changes, and asks\n
