@@ -122,7 +122,9 @@ class OffsetsGuard:
     def _remedy(self) -> str:
         return (
             f"`millrace ledger {self.topic}` notes it for ever. Offsets of two topics are not mixed in one archive:"
-            " let the producers write to a topic of a new name, declare that in jobs/topics.py, and read it from there"
+            " let the producers write to a topic of a new name, declare that in jobs/topics.py beside this one, name it"
+            " as the topic of the pipelines that read this one, and bring each into service with its DAG"
+            " <pipeline>__upgrade, which says what to do where an interval has events in both"
         )
 
     def _note_topic(self, held: HeldOffsets) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+import sys
 from datetime import timedelta
 
 import pytest
@@ -16,6 +18,7 @@ from jobs.lake_files import LakeFiles
 from jobs.layers import transform_events
 from jobs.manifest import check_restart, speed_facts, write_manifest
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.version import fingerprint
 
 pytestmark = pytest.mark.both_engines
 
@@ -68,6 +71,48 @@ def test_each_change_is_told_with_before_and_after(spark, facts, checkpoint):
         check_restart(files, checkpoint, facts(watermark=timedelta(minutes=5)))
     assert "declared watermark was 0:02:00 and is 0:05:00; stateful operator 1 was " in str(refused.value)
     assert "put back what it was, or raise the pipeline's `revision` to start a new version" in str(refused.value)
+
+
+OURS = """
+from pyspark.sql import functions as F
+from somebody_elses import volume
+
+def by_symbol(ticks):
+    start = F.window("event_time", "1 minute").start.alias("window_start")
+    return ticks.groupBy("symbol", start).agg(volume())
+"""
+THEIRS = "from pyspark.sql import functions as F\n\ndef volume():\n    return F.{}('volume').alias('volume')\n"
+
+
+@pytest.fixture
+def by_symbol(tmp_path, monkeypatch, facts):
+    """A transformation of ours, by another package's function; what is told of it, and its fingerprint."""
+    monkeypatch.syspath_prepend(str(tmp_path / "code"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    transform = "our_volumes:by_symbol"
+
+    def told(theirs):
+        for name in ("our_volumes", "somebody_elses"):
+            sys.modules.pop(name, None)
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code" / "our_volumes.py").write_text(OURS)
+        (tmp_path / "code" / "somebody_elses.py").write_text(theirs)
+        importlib.invalidate_caches()
+        return facts(transform=transform), fingerprint(dataclasses.replace(stock_high_low, transform=transform))
+
+    return told
+
+
+def test_a_function_of_another_package_that_alters_the_state_is_refused(spark, by_symbol, checkpoint):
+    """The fingerprint does not cover it: it is the same version, which Spark would go on with, or fail late."""
+    files = LakeFiles(spark)
+    before, version = by_symbol(THEIRS.format("sum"))
+    write_manifest(files, checkpoint, before)
+    after, same = by_symbol(THEIRS.format("avg"))
+    assert same == version
+    with pytest.raises(UsageError, match=r"stateful operator 1 was Aggregate .*sum\(volume\).* and is .*avg\(volume\)"):
+        check_restart(files, checkpoint, after)
+    check_restart(files, checkpoint, by_symbol(THEIRS.format("sum"))[0])
 
 
 def test_an_older_sparks_checkpoint_is_taken_over_and_then_refused_there(spark, facts, checkpoint, monkeypatch):

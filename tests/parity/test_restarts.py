@@ -29,6 +29,15 @@ pytestmark = pytest.mark.stack
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STORES = "org.apache.spark.sql.execution.streaming.state"
 
+# Each decides what a row of state is, or where it lies.
+OTHERWISE = {
+    "spark.sql.shuffle.partitions": "3",
+    "spark.sql.streaming.aggregation.stateFormatVersion": "1",
+    "spark.sql.streaming.stateStore.rocksdb.formatVersion": "4",
+    "spark.sql.streaming.stateStore.compression.codec": "zstd",
+    "spark.sql.streaming.statefulOperator.useStrictDistribution": "false",
+}
+
 
 def tick(price: int) -> Arrival:
     text = f'{{"symbol":"7","event_time":"{NOON.isoformat()}","price":{price},"volume":1}}'
@@ -153,6 +162,28 @@ def test_another_state_store_is_refused(run: LayerRuns, setting: Callable[[str, 
     setting("spark.sql.streaming.stateStore.providerClass", f"{STORES}.HDFSBackedStateStoreProvider")
     with pytest.raises(UsageError, match=rf"providerClass back to {STORES}.RocksDBStateStoreProvider, or raise"):
         run.start()
+
+
+def test_settings_that_form_the_state_stay_the_checkpoints(
+    ran: tuple[LayerRuns, list[Sent]], run: LayerRuns, checkpoint: Path, setting: Callable[[str, str], None]
+) -> None:
+    """A session of a cluster that is set up otherwise: it would write rows of state that the older do not fit."""
+    before = noted_settings(checkpoint)
+    for name, value in OTHERWISE.items():
+        setting(name, value)
+        assert before.get(name, value) != value, name
+    sent = run.stream([[tick(5)], [tick(1)]])
+    assert run.speed_rows() == high_low([found for found in map(read_tick, [*ran[1], *sent]) if found])
+    after = noted_settings(checkpoint)
+    assert {name: after[name] for name in OTHERWISE} == {name: before[name] for name in OTHERWISE}
+
+
+def noted_settings(checkpoint: Path) -> dict[str, str]:
+    """Of the newest micro-batch that was planned."""
+    newest = max(
+        (found for found in (checkpoint / "offsets").iterdir() if found.name.isdigit()), key=lambda p: int(p.name)
+    )
+    return dict(json.loads(newest.read_text().splitlines()[1])["conf"])
 
 
 def test_the_archive_of_another_topic_is_refused(run: LayerRuns, spark: SparkSession, kafka: str) -> None:

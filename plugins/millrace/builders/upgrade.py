@@ -84,9 +84,11 @@ def upgrade(
 
 def _params() -> dict[str, Param]:
     days = "Only intervals that ended in so many days are run under the new version. Empty: all that are published."
+    leave = "Switch also where the new version reads another topic, and events that the view has are not in that."
     return {
         "backfill_days": Param(None, type=["null", "number"], minimum=0, title="Backfill (days)", description=days),
         "approve": Param(False, type="boolean", title="Approve", description="Switch without asking anybody."),
+        "leave_events": Param(False, type="boolean", title="Leave events", description=leave),
     }
 
 
@@ -119,8 +121,9 @@ def _tasks(
 
     @task
     def switch(planned: Any) -> None:
-        run_id = get_current_context()["run_id"]
-        switch_version(pipeline, planned, environment, run_id, lambda: _state_of("candidate"))
+        context = get_current_context()
+        leave = bool(context["params"]["leave_events"])
+        switch_version(pipeline, planned, environment, context["run_id"], lambda: _state_of("candidate"), leave)
 
     @task(trigger_rule="one_failed", retries=0)
     def withdraw() -> None:

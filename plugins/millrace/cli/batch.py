@@ -110,18 +110,25 @@ def _certify(
     connection: Connection, pipeline: Pipeline, interval: Interval, wait: timedelta, allow_partial: bool
 ) -> Certificate:
     """What is waited for, or missing, goes to stderr."""
-    from millrace.lake.certificate import Claim, certify
+    from millrace.lake.certificate import certify
+    from millrace.lake.interval_claim import interval_claim
 
     def tell(what: str) -> None:
         typer.echo(f"{pipeline.name} {interval.id}: {what}", err=True)
 
     tell("certifying the archive")
-    environment, topic, reads = connection.environment, pipeline.topic, pipeline.reads(interval)
+    claim = interval_claim(connection.environment, pipeline, interval)
     if not allow_partial:
         return certify(
-            environment, topic, interval, reads=reads, wait=wait, tell=lambda reason: tell(f"waiting: {reason}")
+            connection.environment,
+            pipeline.topic,
+            interval,
+            reads=claim.reads,
+            others=claim.others,
+            wait=wait,
+            tell=lambda reason: tell(f"waiting: {reason}"),
         )
-    certificate = Claim(environment, topic, interval, reads).partial()
+    certificate = claim.partial()
     for reason in certificate.partial:
         tell(f"partial: {reason}")
     return certificate

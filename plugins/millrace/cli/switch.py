@@ -23,6 +23,7 @@ SWITCH_EXAMPLES = """Examples:\n
 millrace switch stock_high_low — serve the code's version: shows what changes, and asks\n
 millrace switch stock_high_low 83b1d5f60a2c --yes --reason "window of one minute" — for scripts\n
 millrace switch stock_high_low --allow-older — what is not backfilled stays served by the older version\n
+millrace switch stock_high_low --leave-events — it reads another topic, and is to answer without the old one's events\n
 """
 ROLLBACK_EXAMPLES = """Examples:\n
 millrace rollback stock_high_low — serve the version of before the last switch: shows what changes, and asks\n
@@ -45,6 +46,9 @@ def switch(
     version: Annotated[str | None, typer.Argument(help="See `millrace versions`; default: the code's.")] = None,
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Leave intervals that it has not published to the older version.")
+    ] = False,
+    leave_events: Annotated[
+        bool, typer.Option("--leave-events", help="Let events leave the view that its topic lacks: it reads another.")
     ] = False,
     look_back: Annotated[
         float | None, typer.Option(min=0, help="Days back that it must have published; default: all.")
@@ -74,6 +78,7 @@ def switch(
         wait=timedelta(seconds=wait),
         look_back=None if look_back is None else timedelta(days=look_back),
         allow_older=allow_older,
+        leave_events=leave_events,
     )
     if not yes and now:
         _ask(environment, found, now.version, wanted)
@@ -97,7 +102,7 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     history = serving_history(environment, found)
     before, expected = restored(history), history[-1].version if history else None
     if before and expected:
-        offsets = served_offsets(environment, found)
+        offsets = served_offsets(environment, found, before.version)
         for problem in switch_problems(environment, found, before.version, offsets):
             typer.echo(f"version {before.version}: {problem}", err=True)
         if not yes:

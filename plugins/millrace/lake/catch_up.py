@@ -10,20 +10,22 @@ from jobs.interval import Interval
 from jobs.lake import Lake, speed_query
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.coverage import read_coverage
+from millrace.lake.declared import declared
 from millrace.lake.progress import behind
 from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 from millrace.waiting import until
 
-__all__ = ["is_caught_up", "processed_offsets", "records_behind", "whole_intervals"]
+__all__ = ["is_caught_up", "offsets_to_reach", "processed_offsets", "records_behind", "whole_intervals"]
 
 
 def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to: str, within: timedelta) -> bool:
-    """Whether `version` has processed, within this time, all that version `to` has processed by now.
+    """Whether `version` has reached, within this time, where it has to be now: see `offsets_to_reach`.
 
     Both run on: what `to` does meanwhile does not count.
     """
-    target = processed_offsets(environment, pipeline, to) or {}
+    target = offsets_to_reach(environment, pipeline, version, to)
 
     def reached() -> bool:
         found = processed_offsets(environment, pipeline, version)
@@ -33,9 +35,21 @@ def is_caught_up(environment: Environment, pipeline: Pipeline, version: str, to:
 
 
 def records_behind(environment: Environment, pipeline: Pipeline, version: str, to: str) -> int:
-    """Records that version `to` has processed and `version` has not."""
-    target = processed_offsets(environment, pipeline, to) or {}
+    """Records that `version` has yet to process to be where version `to` is: see `offsets_to_reach`."""
+    target = offsets_to_reach(environment, pipeline, version, to)
     return behind(processed_offsets(environment, pipeline, version) or {}, target)
+
+
+def offsets_to_reach(environment: Environment, pipeline: Pipeline, version: str, to: str) -> dict[int, int]:
+    """Per partition, the offset below which version `to` has processed everything by now.
+
+    Where that reads another topic, its offsets say nothing: of the topic that `version` reads, what is archived by now.
+    """
+    topic = declared(environment, pipeline, version).topic
+    if declared(environment, pipeline, to).topic.name == topic.name:
+        return processed_offsets(environment, pipeline, to) or {}
+    coverage = read_coverage(environment, topic)
+    return coverage.offsets if coverage else {}
 
 
 def processed_offsets(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int] | None:
@@ -43,12 +57,12 @@ def processed_offsets(environment: Environment, pipeline: Pipeline, version: str
 
     From the checkpoint: the journal lags a heartbeat behind, and has no line of a stream that found nothing to read.
     """
-    files = TextFiles(LakeStore(environment))
+    files, topic = TextFiles(LakeStore(environment)), declared(environment, pipeline, version).topic.name
     checkpoint = Checkpoint(files, Lake("").checkpoint(speed_query(pipeline.name), version))
     for batch in reversed(checkpoint.committed()):
         if planned := checkpoint.planned(batch):
-            return of_topic(planned.end_offsets, pipeline.topic.name)
-    return of_topic(checkpoint.first_offsets(), pipeline.topic.name) or None
+            return of_topic(planned.end_offsets, topic)
+    return of_topic(checkpoint.first_offsets(), topic) or None
 
 
 def whole_intervals(

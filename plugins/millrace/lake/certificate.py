@@ -17,6 +17,7 @@ from millrace.environment import Environment
 from millrace.lake.accepted_loss import accepted_within, not_accepted
 from millrace.lake.coverage import Coverage, read_coverage
 from millrace.lake.offsets import KafkaEnd, current_end
+from millrace.lake.topic_change import lacking_events
 
 __all__ = ["Certificate", "Claim", "Look", "NotArchivedError", "certify"]
 
@@ -81,7 +82,8 @@ class Claim:
     """That the archive of `topic` has all of `interval`; without one, all that Kafka holds now.
 
     `reads`: the event times that decide the interval's rows, where windows and sessions cross its edges (see
-    `Pipeline.reads`); by default the interval's own.
+    `Pipeline.reads`); by default the interval's own. `others`: topics from which versions that serve have published the
+    interval; a run of `topic` takes their place, so what they have of it must be in `topic` too.
 
     It is proven when, in every partition, the archive has reached the end that Kafka told at a moment not before
     `due`. That end is asked for once: records which arrive meanwhile do not keep a claim from being proven. Where that
@@ -93,6 +95,7 @@ class Claim:
     topic: Topic
     interval: Interval | None = None
     reads: Interval | None = None
+    others: tuple[Topic, ...] = ()
 
     @property
     def due(self) -> datetime:
@@ -112,6 +115,7 @@ class Claim:
             *self._unknown(end),
             *self._behind(end, coverage),
             *self._beyond(end, coverage),
+            *self._left_out(),
         )
         if self.interval and coverage:
             missing = (*missing, *self._gaps(is_new=not end.problem and (at_all or not missing)))
@@ -209,6 +213,17 @@ class Claim:
                 f" see `millrace ledger {self.topic.name}`"
             )
 
+    def _left_out(self) -> Iterator[str]:
+        """What is published of other topics and would vanish from the view."""
+        span = self.reads or self.interval
+        for other in self.others:
+            if span and (found := lacking_events(self.environment, self.topic, other, [span]).get(span)):
+                yield (
+                    f"the interval is published from topic {other.name!r}, which has {found:,} events of it that topic"
+                    f" {self.topic.name!r} lacks: they would vanish from the view; have the same records written to"
+                    f" topic {self.topic.name!r} too, or leave the interval to the version that has published it"
+                )
+
 
 def certify(
     environment: Environment,
@@ -216,6 +231,7 @@ def certify(
     interval: Interval | None = None,
     *,
     reads: Interval | None = None,
+    others: tuple[Topic, ...] = (),
     wait: timedelta = timedelta(minutes=5),
     tell: Callable[[str], object] = lambda reason: None,
 ) -> Certificate:
@@ -223,7 +239,7 @@ def certify(
 
     Raises NotArchivedError when it is not proven within `wait`.
     """
-    claim, deadline, said = Claim(environment, topic, interval, reads), datetime.now(UTC) + wait, ""
+    claim, deadline, said = Claim(environment, topic, interval, reads, others), datetime.now(UTC) + wait, ""
     look = claim.try_look()
     while (certificate := look.proof()) is None:
         if datetime.now(UTC) >= deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.declaration import read_declaration
+from jobs.errors import UsageError
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.version import fingerprint
@@ -15,8 +16,11 @@ __all__ = ["declared", "declared_served"]
 
 
 def declared(environment: Environment, pipeline: Pipeline, version: str) -> Pipeline:
-    """As that version was; as the code here, where it is that version or none that the lake knows."""
-    if fingerprint(pipeline) == version:
+    """As that version was; as the code here, where it is that version or none that the lake knows.
+
+    `pipeline` may be as another version was declared, whose transformation is not here any more.
+    """
+    if _is_here(pipeline, version):
         return pipeline
     return read_declaration(TextFiles(LakeStore(environment)), Lake(""), pipeline, version)
 
@@ -24,3 +28,10 @@ def declared(environment: Environment, pipeline: Pipeline, version: str) -> Pipe
 def declared_served(environment: Environment, pipeline: Pipeline) -> Pipeline:
     """As the served version was."""
     return declared(environment, pipeline, served_version(environment, pipeline))
+
+
+def _is_here(pipeline: Pipeline, version: str) -> bool:
+    try:
+        return fingerprint(pipeline) == version
+    except UsageError:
+        return False

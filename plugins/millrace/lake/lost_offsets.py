@@ -96,7 +96,8 @@ def _following(store: LakeStore, files: TextFiles, stream: str, topic: str, held
         raise MillraceError(
             f"topic {topic!r} was recreated in Kafka, or cut off below what {stream} has read ({told}): its offsets"
             " name other records now, so there is no loss to accept and no place to go on; let the producers write to a"
-            " topic of a new name, and declare that in jobs/topics.py"
+            " topic of a new name, declare that in jobs/topics.py beside this one, name it as the topic of the"
+            " pipelines that read this one, and bring each into service with its DAG <pipeline>__upgrade"
         )
     return following
 

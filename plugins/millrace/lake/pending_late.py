@@ -12,9 +12,9 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.run_reads import read_span, read_topic
 from millrace.environment import Environment
-from millrace.lake.certificate import Claim
 from millrace.lake.declared import declared, declared_served
 from millrace.lake.event_counts import count_events
+from millrace.lake.interval_claim import interval_claim
 from millrace.lake.published import Publication, publications
 from millrace.lake.tables import open_table
 
@@ -125,6 +125,6 @@ def _would_prove_more(environment: Environment, pipeline: Pipeline, publication:
     if not publication.partial:
         return False
     interval = publication.interval
-    claim = Claim(environment, pipeline.topic, interval, pipeline.reads(interval))
+    claim = interval_claim(environment, pipeline, interval)
     proof = claim.try_look().proof()
     return proof is not None and not set(publication.partial) <= set(proof.partial)

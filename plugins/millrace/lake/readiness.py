@@ -9,15 +9,25 @@ from jobs.errors import MillraceError
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.lake.catch_up import processed_offsets, whole_intervals
+from millrace.lake.catch_up import offsets_to_reach, processed_offsets, whole_intervals
+from millrace.lake.declared import declared
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
 from millrace.lake.speed_log import SpeedLog
+from millrace.lake.topic_change import topic_problems
 from millrace.lake.versions import check_known
 from millrace.waiting import until
 
-__all__ = ["NotReadyError", "await_ready", "check_switch", "length_problems", "served_offsets", "switch_problems"]
+__all__ = [
+    "NotReadyError",
+    "await_ready",
+    "check_switch",
+    "length_problems",
+    "served_offsets",
+    "switch_problems",
+    "topic_changes",
+]
 
 _LISTED = 5
 
@@ -34,10 +44,12 @@ def check_switch(
     wait: timedelta = timedelta(0),
     look_back: timedelta | None = None,
     allow_older: bool = False,
+    leave_events: bool = False,
 ) -> None:
     """As `await_ready`; raises UsageError for a version that has left nothing on the lake."""
     check_known(environment, pipeline, version)
-    await_ready(environment, pipeline, version, wait=wait, look_back=look_back, allow_older=allow_older)
+    allowed = {"allow_older": allow_older, "leave_events": leave_events}
+    await_ready(environment, pipeline, version, wait=wait, look_back=look_back, **allowed)
 
 
 def await_ready(
@@ -48,17 +60,25 @@ def await_ready(
     wait: timedelta = timedelta(0),
     look_back: timedelta | None = None,
     allow_older: bool = False,
+    leave_events: bool = False,
 ) -> None:
     """Returns when the version has what is served now; see `switch_problems` for what that means.
 
     Raises NotReadyError where something is still missing after `wait`.
     """
-    offsets, log = served_offsets(environment, pipeline), SpeedLog(environment, pipeline)
+    offsets, log = served_offsets(environment, pipeline, version), SpeedLog(environment, pipeline)
     problems: list[str] = []
 
     def is_ready() -> bool:
         problems[:] = switch_problems(
-            environment, pipeline, version, offsets, look_back=look_back, allow_older=allow_older, log=log
+            environment,
+            pipeline,
+            version,
+            offsets,
+            look_back=look_back,
+            allow_older=allow_older,
+            leave_events=leave_events,
+            log=log,
         )
         return not problems
 
@@ -68,12 +88,13 @@ def await_ready(
         )
 
 
-def served_offsets(environment: Environment, pipeline: Pipeline) -> dict[int, int]:
-    """Per partition, the offset below which the served version's stream has processed everything at this moment.
+def served_offsets(environment: Environment, pipeline: Pipeline, version: str) -> dict[int, int]:
+    """Per partition, the offset that the version's stream has to reach to be where the served one is at this moment:
+    see `offsets_to_reach`.
 
-    Ask once, and then look until another version has reached it: both go on reading meanwhile.
+    Ask once, and then look until the version has reached it: both go on reading meanwhile.
     """
-    return processed_offsets(environment, pipeline, served_version(environment, pipeline)) or {}
+    return offsets_to_reach(environment, pipeline, version, served_version(environment, pipeline))
 
 
 def switch_problems(
@@ -84,6 +105,7 @@ def switch_problems(
     *,
     look_back: timedelta | None = None,
     allow_older: bool = False,
+    leave_events: bool = False,
     log: SpeedLog | None = None,
 ) -> list[str]:
     """What keeps the version from being served, each with its remedy; empty where nothing does.
@@ -91,7 +113,8 @@ def switch_problems(
     Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
     layer serves, and have read that from its beginning; it must have published every served interval that ended in the
     last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version;
-    intervals must be of one length. Who looks again gives the same `log` each time.
+    intervals must be of one length. Where it reads another topic, no event may lack in the view for that, unless with
+    `leave_events` (see `millrace.lake.topic_change`). Who looks again gives the same `log` each time.
     """
     versions = preferred_versions(environment, pipeline)
     published = all_publications(environment, pipeline)
@@ -105,9 +128,25 @@ def switch_problems(
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
         *_vanishing(pipeline, version, shown - of_version - whole),
+        *([] if leave_events else topic_changes(environment, pipeline, version, log)),
         *([] if allow_older else _older(pipeline, version, older)),
         *length_problems([*served, *(each for each in published if each.version == version)]),
     ]
+
+
+def topic_changes(environment: Environment, pipeline: Pipeline, version: str, log: SpeedLog | None = None) -> list[str]:
+    """Those of `switch_problems` that come of reading another topic than what is served: see
+    `millrace.lake.topic_change`."""
+    versions = preferred_versions(environment, pipeline)
+    if len({declared(environment, pipeline, each).topic.name for each in (version, *versions)}) == 1:
+        return []
+    published = all_publications(environment, pipeline)
+    taken_over = {each.interval.id for each in published if each.version == version}
+    served = served_publications(published, versions)
+    others = [each for each in served if each.version != version]
+    speed = (log or SpeedLog(environment, pipeline)).intervals().get(versions[0], {})
+    shown = set(speed) - {each.interval.id for each in served}
+    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over))
 
 
 def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: Mapping[int, int]) -> Iterator[str]:

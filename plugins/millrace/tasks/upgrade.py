@@ -55,6 +55,7 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
     Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
     from jobs.version import fingerprint
+    from millrace.lake.readiness import topic_changes
     from millrace.lake.serving import current_serving
 
     environment, version = environment_for_task(environment_name), fingerprint(pipeline)
@@ -71,6 +72,8 @@ def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_na
     intervals = [*before, *_to_backfill(environment, pipeline, version, since)]
     _log.info("version %s is to take the place of %s", version, serving.versions[0])
     _log.info("%d intervals are to be run under it: %s", len(intervals), ", ".join(each.id for each in intervals))
+    for problem in topic_changes(environment, pipeline, version):
+        _log.warning("as it is now, the switch would be refused: %s", problem)
     ids = [each.id for each in intervals]
     return Plan(version=version, served=serving.versions[0], serving=serving.number, intervals=ids)
 
@@ -97,15 +100,17 @@ def is_candidate_caught_up(
 def compare_with_served(pipeline: Pipeline, plan: Plan, environment_name: str | None) -> str:
     """How the answers of both versions differ, as Markdown: what is equal, and the first intervals that differ.
 
-    Also in the log. Where they cannot be compared, why.
+    Also in the log. Where they cannot be compared, why; and where they read two topics, what the view would lack.
     """
     from millrace.lake.compare_versions import compare_versions
+    from millrace.lake.readiness import topic_changes
 
     environment, served, version = environment_for_task(environment_name), plan["served"], plan["version"]
     try:
         lines = comparison_lines(pipeline.name, compare_versions(environment, pipeline, served, version))
     except UsageError as error:  # such as another key: whoever approves is to know
         lines = [str(error)]
+    lines += [f"version {version}: {problem}" for problem in topic_changes(environment, pipeline, version)]
     for line in lines:
         _log.info("%s", line)
     return "\n".join(["```", *lines, "```"])
@@ -117,12 +122,14 @@ def switch_version(
     environment_name: str | None,
     run_id: str,
     candidate_state: Callable[[], str | None],
+    leave_events: bool = False,
 ) -> None:
     """Serves the new version, in one commit, once it has caught up again; nothing happens where it is served.
 
     Raises AirflowFailException where the candidate's task has ended. Raises MillraceError where it has not caught up
     within two minutes, or readers would still miss what they have now, and where another version has been served
-    meanwhile. What the old version alone has published, it goes on serving.
+    meanwhile. What the old version alone has published, it goes on serving. `leave_events`: also where the new version
+    reads another topic, which lacks events of the view.
     """
     from millrace.lake.readiness import await_ready
     from millrace.lake.serving import served_version, switch
@@ -132,7 +139,7 @@ def switch_version(
         _log.info("version %s is served already", version)
         return
     _refuse_ended(candidate_state())
-    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True)
+    await_ready(environment, pipeline, version, wait=_LAST_PATIENCE, allow_older=True, leave_events=leave_events)
     by = f"{upgrade_query(pipeline.name)}, run {run_id}"
     switch(environment, pipeline, version, by, f"upgrade from {served}", expected=served)
     _log.info("version %s is served; `millrace rollback %s` goes back to %s", version, pipeline.name, served)

@@ -82,11 +82,11 @@ def claim_of(pipeline: str, interval: str, environment: str | None, version: str
     one. Raises MillraceError where one is unknown."""
     from jobs.interval import Interval
     from jobs.pipelines import find_pipeline
-    from millrace.lake.certificate import Claim  # here: parsing a DAG loads no client of the lake
-    from millrace.lake.declared import declared, declared_served
+    from millrace.lake.declared import declared, declared_served  # here: parsing a DAG loads no client of the lake
+    from millrace.lake.interval_claim import interval_claim
     from millrace.supervision.connection import environment_for_task
 
     found, where = find_pipeline(pipeline), environment_for_task(environment)
     each = Interval.parse(interval, found.interval)
     found = declared(where, found, version) if version else declared_served(where, found)
-    return Claim(where, found.topic, each, found.reads(each))
+    return interval_claim(where, found, each)

@@ -1,7 +1,8 @@
 """The topic, deleted and made anew, while its producers write on: nothing can go on, and no answer is touched.
 
 The streams of the topic are refused for good, so nothing can follow: it strikes when all else is done and settled,
-while the reader polls on. What a person does then (a topic of a new name, decision 14) is not tried here.
+while the reader polls on. What a person does then (a topic of a new name, decision 14) is in
+`tests/parity/test_recreated_topic.py`.
 """
 
 from __future__ import annotations

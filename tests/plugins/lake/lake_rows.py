@@ -58,9 +58,9 @@ def write_speed(
     _append(environment, Lake(environment.lake).speed("stock_high_low"), updates)
 
 
-def write_processed(environment: Environment, version: str, *offsets: int) -> None:
+def write_processed(environment: Environment, version: str, *offsets: int, topic: str = "stock_ticks") -> None:
     """The checkpoint of a speed stream that has committed everything below these offsets, one per partition."""
-    ends = {"stock_ticks": {str(partition): offset for partition, offset in enumerate(offsets)}}
+    ends = {topic: {str(partition): offset for partition, offset in enumerate(offsets)}}
     about = {"batchWatermarkMs": 0, "batchTimestampMs": 0}
     folder, store = Lake("").checkpoint(speed_query("stock_high_low"), version), LakeStore(environment)
     store.write(f"{folder}/offsets/0", f"v1\n{json.dumps(about)}\n{json.dumps(ends)}".encode())

@@ -37,12 +37,14 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def archive(environment: Environment, *times: datetime | str | None) -> None:
+def archive(
+    environment: Environment, *times: datetime | str | None, topic: str = "stock_ticks", value: bytes = b"{}"
+) -> None:
     """Adds an event per time, in one commit; None is a dead letter."""
     moments = [at(time) if isinstance(time, str) else time for time in times]
     rows = pa.table(
         {
-            "value": pa.array([b"{}"] * len(moments), pa.binary()),
+            "value": pa.array([value] * len(moments), pa.binary()),
             "partition": pa.array([0] * len(moments), pa.int32()),
             "offset": pa.array(range(len(moments)), pa.int64()),
             "event": pa.array([moment and {"symbol": "A", "event_time": moment} for moment in moments], _EVENT),
@@ -50,7 +52,7 @@ def archive(environment: Environment, *times: datetime | str | None) -> None:
             "redecoded_at": pa.nulls(len(moments), pa.timestamp("us", tz="UTC")),
         }
     )
-    uri = raw_uri(environment)
+    uri = raw_uri(environment, topic)
     options = environment.delta_options()
     write_deltalake(uri, rows, mode="append", partition_by=["event_date"], storage_options=options)
 
@@ -68,8 +70,8 @@ def publication(interval: Interval, rows_read: int) -> Publication:
     return Publication("stock_high_low", interval, "run", "v1", 0, {}, {"rows_read": rows_read}, interval.end)
 
 
-def raw_uri(environment: Environment) -> str:
-    return Lake(environment.lake).raw("stock_ticks")
+def raw_uri(environment: Environment, topic: str = "stock_ticks") -> str:
+    return Lake(environment.lake).raw(topic)
 
 
 def raw_folder(environment: Environment) -> Path:

@@ -30,7 +30,7 @@ def published(environment: Environment, day: Interval, version: str, pipeline=st
 
 
 def problems(environment: Environment, **how: object) -> list[str]:
-    offsets = served_offsets(environment, stock_high_low)
+    offsets = served_offsets(environment, stock_high_low, "v2")
     return switch_problems(environment, stock_high_low, "v2", offsets, **how)  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ def test_a_stream_that_is_behind_in_any_partition_is_not_ready(two_versions: Env
 
 def test_a_stream_that_catches_up_with_where_the_served_one_was_when_asked_is_ready(two_versions: Environment) -> None:
     write_processed(two_versions, "v2", 9, 5)
-    offsets = served_offsets(two_versions, stock_high_low)
+    offsets = served_offsets(two_versions, stock_high_low, "v2")
     assert switch_problems(two_versions, stock_high_low, "v2", offsets)
     write_processed(two_versions, "v1", 1000, 1000)
     write_processed(two_versions, "v2", 10, 5)

@@ -1,0 +1,147 @@
+"""What would vanish from a view where a version answers that reads another topic: see docs/decisions/0043."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from jobs.interval import Interval
+from jobs.lake import Lake, archive_query
+from jobs.pipeline import Pipeline
+from jobs.topic import Topic
+from millrace.environment import Environment
+from millrace.lake.catch_up import processed_offsets
+from millrace.lake.coverage import read_coverage
+from millrace.lake.declared import declared
+from millrace.lake.event_counts import count_events, step_of
+from millrace.lake.progress import behind
+from millrace.lake.tables import binned, open_table, query_tables
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+    from millrace.lake.published import Publication
+
+__all__ = ["lacking_events", "topic_problems"]
+
+_LISTED = 5
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def topic_problems(
+    environment: Environment,
+    pipeline: Pipeline,
+    version: str,
+    served: str,
+    shown: Collection[str],
+    published: Collection[Publication],
+    taken_over: Collection[str],
+) -> Iterator[str]:
+    """Why events would lack in the view once the version is served, for it reads another topic than what answers now.
+
+    `shown`: the intervals (their ids) that the speed layer of version `served` serves. `published`: what other versions
+    have published and serve; the version would answer for those `taken_over`, for it has published them too.
+    """
+    to = declared(environment, pipeline, version)
+    answers: dict[str, list[Interval]] = defaultdict(list)
+    kept: dict[str, list[Interval]] = defaultdict(list)
+    answers[served] = [Interval.parse(each, to.interval) for each in shown]
+    for each in published:
+        (answers if each.interval.id in taken_over else kept)[each.version].append(each.interval)
+    for now in sorted({*answers, *kept}):
+        topic = declared(environment, pipeline, now).topic
+        if topic.name == to.topic.name:
+            continue
+        if lacking := _lacking(environment, to, to.topic, topic, answers[now]):
+            yield _vanishing(to, topic, now, lacking)
+        if lacking := _lacking(environment, to, topic, to.topic, kept[now]):
+            yield _unseen(to, topic, version, now, lacking)
+        if now == served and shown:
+            yield from _uncounted(environment, pipeline, topic, served)
+
+
+def lacking_events(
+    environment: Environment, topic: Topic, other: Topic, spans: Collection[Interval]
+) -> dict[Interval, int]:
+    """Per span of event time, how many events the archive of `other` has in it that the archive of `topic` lacks; spans
+    of which it lacks none are left out.
+
+    An event is there too where one of the same span has the same bytes, and as often: one topic may be a copy of the
+    other.
+    """
+    theirs = open_table(environment, Lake(environment.lake).raw(other.name)) if spans else None
+    if theirs is None:
+        return {}
+    counted = count_events(theirs, other.event_time, dict.fromkeys(spans, 0), {})
+    mine = open_table(environment, Lake(environment.lake).raw(topic.name))
+    lacking = {
+        span: count if mine is None else _not_in(mine, topic, theirs, other, span)
+        for span, count in sorted(counted.items())
+        if count
+    }
+    return {span: count for span, count in lacking.items() if count}
+
+
+def _lacking(
+    environment: Environment, pipeline: Pipeline, topic: Topic, other: Topic, intervals: Collection[Interval]
+) -> dict[Interval, int]:
+    """As `lacking_events`, of what runs of the intervals read."""
+    spans = {each: pipeline.reads(each) for each in intervals}
+    found = lacking_events(environment, topic, other, set(spans.values()))
+    return {each: found[span] for each, span in sorted(spans.items()) if span in found}
+
+
+def _vanishing(to: Pipeline, topic: Topic, now: str, lacking: Mapping[Interval, int]) -> str:
+    return (
+        f"it reads topic {to.topic.name!r}, which lacks {_told(lacking)} that topic {topic.name!r} has; they would"
+        f" vanish from the view: once such an interval has ended, publish it under version {now}, which goes on"
+        f" answering for it: `millrace reprocess {to.name} --version {now} INTERVAL …`; or have the same records"
+        f" written to topic {to.topic.name!r} too (a switch leaves them out with --leave-events)"
+    )
+
+
+def _unseen(to: Pipeline, topic: Topic, version: str, now: str, lacking: Mapping[Interval, int]) -> str:
+    return (
+        f"version {now} answers, from topic {topic.name!r}, for intervals of which topic {to.topic.name!r} has"
+        f" {_told(lacking)} that lack there: no version counts all of them; have the records that topic {topic.name!r}"
+        f" has of them written to topic {to.topic.name!r} too, and run them: `millrace reprocess {to.name} --version"
+        f" {version} INTERVAL …` (a switch leaves them out with --leave-events)"
+    )
+
+
+def _told(lacking: Mapping[Interval, int]) -> str:
+    ids = [each.id for each in lacking]
+    more = f" and {len(ids) - _LISTED} more" if len(ids) > _LISTED else ""
+    return f"{sum(lacking.values()):,} events (of {', '.join(ids[:_LISTED])}{more})"
+
+
+def _uncounted(environment: Environment, pipeline: Pipeline, topic: Topic, served: str) -> Iterator[str]:
+    """What is archived was counted above: it has to be all that is served."""
+    coverage, processed = read_coverage(environment, topic), processed_offsets(environment, pipeline, served) or {}
+    if missing := behind(coverage.offsets if coverage else {}, processed):
+        yield (
+            f"it reads another topic than version {served}, and the archive of topic {topic.name!r} lacks {missing:,}"
+            f" records that version {served} has processed, so that nobody knows what would vanish from the view; wait"
+            f" while the DAG {archive_query(topic.name)!r} runs (a switch goes on with --leave-events)"
+        )
+
+
+def _not_in(mine: DeltaTable, topic: Topic, theirs: DeltaTable, other: Topic, span: Interval) -> int:
+    sql = f"""
+        SELECT coalesce(sum(theirs.found - coalesce(mine.found, 0)), 0) AS lacking
+        FROM ({_by_value("of_other", other, span)}) theirs LEFT JOIN ({_by_value("of_topic", topic, span)}) mine
+        ON theirs.value = mine.value WHERE theirs.found > coalesce(mine.found, 0)"""
+    return int(query_tables({"of_topic": mine, "of_other": theirs}, sql)[0]["lacking"])
+
+
+def _by_value(table: str, topic: Topic, span: Interval) -> str:
+    step = binned(topic.event_time, step_of([span]))
+    last_day = (span.end - _MICROSECOND).date()
+    return (
+        f"SELECT value, count(*) AS found FROM {table}"
+        f" WHERE event_date BETWEEN DATE '{span.start.date()}' AND DATE '{last_day}'"
+        f" AND {step} >= TIMESTAMP '{span.start.isoformat()}' AND {step} < TIMESTAMP '{span.end.isoformat()}'"
+        " GROUP BY value"
+    )
