@@ -34,7 +34,7 @@ from tests.oracle.ticks import Sent
 from tests.parity.layer_runs import LayerRuns
 from tests.plugins.lake.ledger.kafka_records import delete_topic
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.long, pytest.mark.stack]
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - 4 * DAY
