@@ -18,25 +18,33 @@ from tests.faults.waiting import PATIENCE, await_true
 __all__ = ["DRIVER_FAULTS"]
 
 _LOCK_HELD = 3
+_TRIES = 3
 
 
 def kill_between_data_and_commit(scene: Scene, stream: Stream) -> str:
-    """The proxy holds the commit; the driver dies; the commit is dropped."""
-    earlier = stream.orphans()
-    with scene.stack.proxy.trap("PUT", rf"{stream.table}/_delta_log/\d{{20}}\.json$") as trap:
-        blob = trap.await_request(PATIENCE)
-        batch, written = stream.planned(), stream.written()
-        files = stream.orphans() - earlier
-        assert files, f"{blob} was about to be written, and there is no new data file"
-        assert written < batch, f"micro-batch {batch} was committed already"
-        job = _kill(stream)
-    assert stream.written() == written, "the commit went through all the same"
-    _await_successor(stream, job)
-    stream.await_batch(batch)
-    return (
-        f"driver {_short(job)} killed in micro-batch {batch} with {len(files)} data files written and no commit; "
-        f"its successor has written it"
-    )
+    """The proxy holds the commit; the driver dies; the commit is dropped.
+
+    Data files of a micro-batch that was under way before may have been seen as earlier ones: the next is taken then.
+    """
+    for _ in range(_TRIES):
+        earlier = stream.orphans()
+        with scene.stack.proxy.trap("PUT", rf"{stream.table}/_delta_log/\d{{20}}\.json$") as trap:
+            blob = trap.await_request(PATIENCE)
+            batch, written = stream.planned(), stream.written()
+            files = stream.orphans() - earlier
+            if not files:
+                trap.release()
+                continue
+            assert written < batch, f"micro-batch {batch} was committed already"
+            job = _kill(stream)
+        assert stream.written() == written, "the commit went through all the same"
+        _await_successor(stream, job)
+        stream.await_batch(batch)
+        return (
+            f"driver {_short(job)} killed in micro-batch {batch} with {len(files)} data files written and no commit; "
+            f"its successor has written it"
+        )
+    raise AssertionError(f"{blob} and {_TRIES - 1} before it were about to be written, and there was no new data file")
 
 
 def kill_between_commit_and_checkpoint(scene: Scene, stream: Stream) -> str:
