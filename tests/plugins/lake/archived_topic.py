@@ -45,7 +45,8 @@ class ArchivedTopic:
         self.environment = environment
         self.topic = replace(stock_ticks, name=f"ticks_{uuid.uuid4().hex[:12]}", allowed_lateness=lateness)
         self._query, self._batch = uuid.uuid4().hex, -1
-        self._archived = [0] * PARTITIONS
+        self.archived = [0] * PARTITIONS
+        """The offset per partition below which all is archived."""
         ensure_topic(environment, self.topic.name, PARTITIONS)
 
     def claim(self, interval: Interval) -> Claim:
@@ -78,10 +79,10 @@ class ArchivedTopic:
 
     def skip(self, *offsets: int) -> None:
         """The next micro-batch begins at these offsets, whatever is below them."""
-        self._archived = list(offsets)
+        self.archived = list(offsets)
 
     def _new(self, offsets: Sequence[int]) -> Iterator[dict[str, Any]]:
         for partition, end in enumerate(offsets):
-            for offset in range(self._archived[partition], end):
+            for offset in range(self.archived[partition], end):
                 yield dead_letter(offset, b"record", "not JSON", partition=partition)
-        self._archived = list(offsets)
+        self.archived = list(offsets)
