@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from millrace.environment import Environment
@@ -43,7 +44,8 @@ def mirror_files(environment: Environment, replica: Replica, topics: tuple[str, 
     """The settings for these topics. Secrets will lie in the file `secrets`, whose path must stay the same.
 
     MirrorMaker keeps the settings of its connectors in a topic of the replica, and starts by those of its last run:
-    what they refer to is not in the topic, and must be found again. Raises MillraceError where there is no login.
+    what they refer to must be found again. Other settings have a topic of their own, so that none starts by what is no
+    longer so. Raises MillraceError where there is no login.
     """
     source = source_alias(environment)
     values, hidden = _flow(source, replica, topics), {}
@@ -64,6 +66,8 @@ def mirror_files(environment: Environment, replica: Replica, topics: tuple[str, 
             "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
             "config.providers.file.param.allowed.paths": str(secrets.parent),
         }
+    of_these = sha256(properties_text(values).encode()).hexdigest()[:8]
+    values[f"{_REPLICA}.config.storage.topic"] = f"mm2-configs.{source}.{of_these}.internal"
     return MirrorFiles(values, hidden)
 
 

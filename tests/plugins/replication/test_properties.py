@@ -104,6 +104,15 @@ def test_settings_refer_to_secrets_and_hold_none(home: Home) -> None:
     assert "Secret" not in properties_text(files.settings)
 
 
+def test_other_settings_are_kept_in_another_topic_and_the_same_in_the_same(home: Home) -> None:
+    """MirrorMaker starts by what it kept: a login that is no more would keep it from starting at all."""
+    name = "replica.config.storage.topic"
+    assert settings(home)[name] == settings(home)[name]
+    assert (
+        settings(home)[name] != settings(home, '"ssl.ca.location" = "' + str(home.root.parent / "ca.pem") + '"')[name]
+    )
+
+
 def test_a_start_leaves_secrets_in_a_private_file_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "fetch_jars", lambda *_: [Path("/mirror.jar")])
     folder = JobFolder(home.replication / "mirrored" / "jobs" / "20000101--replicate")
