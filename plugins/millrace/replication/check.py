@@ -61,12 +61,14 @@ def _compare(
         original = PartitionReader(at_source, topic, partition)
         end = original.end()
         if target is None:
-            _read_source(original, end, pairing)
-            return pairing.report(topic, partition, end, ())
-        with opened(target) as in_replica:
-            _read_both(original, PartitionReader(in_replica, topic, partition), end, pairing, patience)
-        known = _known(PartitionReader(at_source, topic, partition), set(pairing.surplus))
-        return pairing.report(topic, partition, end, known)
+            while not _is_read(original, end):
+                _read_some(original, end, pairing)
+        else:
+            with opened(target) as in_replica:
+                _read_both(original, PartitionReader(in_replica, topic, partition), end, pairing, patience)
+        committed = min(end, original.position)
+        known = _known(PartitionReader(at_source, topic, partition), set(pairing.surplus)) if target else ()
+        return pairing.report(topic, partition, committed, known)
 
 
 def _read_both(
@@ -74,23 +76,23 @@ def _read_both(
 ) -> None:
     """By turns, so that little waits for its partner."""
     deadline = None
-    while original.position < end or not copy.is_at_end or not pairing.is_complete:
+    while not (_is_read(original, end) and copy.is_at_end and pairing.is_complete):
         _read_some(original, end, pairing)
         for _, record in copy.read(_POLL_S):
             pairing.in_replica(record)
-        if original.position >= end and copy.is_at_end:
+        if _is_read(original, end) and copy.is_at_end:
             deadline = deadline or time.monotonic() + patience.total_seconds()
             if time.monotonic() > deadline:
                 return
 
 
-def _read_source(original: PartitionReader, end: int, pairing: Pairing) -> None:
-    while original.position < end:
-        _read_some(original, end, pairing)
+def _is_read(original: PartitionReader, end: int) -> bool:
+    """Whether all that is committed below `end` was read: an open transaction keeps back what lies behind it."""
+    return original.position >= end or original.is_at_end
 
 
 def _read_some(original: PartitionReader, end: int, pairing: Pairing) -> None:
-    if original.position >= end:
+    if _is_read(original, end):
         return
     for offset, record in original.read(_POLL_S):
         if offset < end:
