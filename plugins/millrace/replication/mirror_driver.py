@@ -1,7 +1,8 @@
 """Run MirrorMaker until it ends, fails in part, or is asked to stop: a program of its own, beside its JVM.
 
 Called as `python -I -S mirror_driver.py STOP_FILE OWNER SECRETS COMMAND...`; standard library only, to stay small. A
-task that fails leaves MirrorMaker running without it: here that ends the whole, so that its supervisor hears of it.
+task that fails leaves MirrorMaker running without it, and a login that is refused is tried again for ever: here that
+ends the whole, so that its supervisor hears of it.
 
 Exit codes: 0 stopped on request; 1 it failed; 128 and more: a signal ended it.
 """
@@ -26,6 +27,8 @@ _FAILED = (
     "Error initializing connector",
     "Connector has failed",
     "Failed to configure",
+    "failed authentication due to",
+    "AuthorizationException",
 )
 
 
@@ -53,9 +56,10 @@ class Mirror:
         for line in self.child.stdout or ():
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
-            if not self.failed and not self.asked and any(told in line.decode(errors="replace") for told in _FAILED):
+            text = line.decode(errors="replace").strip()
+            if not self.failed and not self.asked and any(told in text for told in _FAILED):
                 self.failed = True
-                print("millrace: a part of MirrorMaker failed, as said above: ending the rest", flush=True)
+                print(f"millrace: a part of MirrorMaker failed, and the rest is ended: {text}", flush=True)
                 self.stop()
         code = self.child.wait()
         self.ended.set()
