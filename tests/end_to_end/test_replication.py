@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.home import Home
 from millrace.platforms.protocol import JobState
@@ -51,6 +52,7 @@ def test_a_killed_mirrormaker_loses_and_doubles_nothing_and_the_check_finds_what
     environment, platform = mirrored.environment, mirrored.platform
     make_topic(environment.kafka_bootstrap, {}, TOPIC)
     sent = send_numbers(environment.kafka_bootstrap, {}, TOPIC, BEFORE)
+    _assert_more_copies_than_brokers_are_refused(environment, stack)
     running = platform.submit(mirror_job(environment, "test.1"))
     wait_for(lambda: counts(environment, TOPIC) > 0)
     sent += send_numbers(environment.kafka_bootstrap, {}, TOPIC, DURING)
@@ -82,6 +84,14 @@ def test_a_killed_mirrormaker_loses_and_doubles_nothing_and_the_check_finds_what
 
     StreamControl(mirrored.notes, running.name).request_stop(running.owner, "the test is over")
     wait_for(lambda: platform.state(running.id).state is JobState.SUCCEEDED)
+
+
+def _assert_more_copies_than_brokers_are_refused(environment: Environment, stack: Home) -> None:
+    """MirrorMaker itself would wait for a minute, and not say why."""
+    assert environment.replica is not None
+    many = replace(environment, replica=replace(environment.replica, replication_factor=3))
+    with pytest.raises(MillraceError, match=r"replication_factor is 3, and .* has 1 brokers.*; write a number up to 1"):
+        mirror_connection(many, stack).platform.submit(mirror_job(many, "test.0"))
 
 
 @contextmanager

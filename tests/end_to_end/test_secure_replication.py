@@ -18,11 +18,13 @@ from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.kafka_brokers import admin_of
 from millrace.platforms.local_folder import JobFolder
+from millrace.platforms.protocol import JobState
 from millrace.replica import Replica
 from millrace.replication.check import check_replica, verdict
 from millrace.replication.job import mirror_connection, mirror_job
 from millrace.stack.lifecycle import down
 from millrace.stack.private_file import write_private
+from millrace.supervision.control import StreamControl
 from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.secure_kafka import SecureKafka, start_secure_kafka
 from tests.end_to_end.mirrored_topic import bring_back, counts, make_topic, read_all, send_numbers, surplus, wait_for
@@ -118,10 +120,13 @@ def test_a_replica_behind_tls_is_complete_after_a_kill_and_another_login(rig: Ri
         sent += send_numbers(bootstrap, options, TOPIC, range(3_000, 4_000))
         changed = mirror_connection(rig.environment(BY_CERTIFICATE), rig.home)
         running = bring_back(changed, _jobs(rig), running)
-        reports = list(check_replica(environment, patience=timedelta(seconds=90)))
+        assert verdict(check_replica(environment, patience=timedelta(seconds=90))) is None
+        StreamControl(changed.notes, running.name).request_stop(running.owner, "the test is over")
+        wait_for(lambda: changed.platform.state(running.id).state is JobState.SUCCEEDED)
     finally:
         for left in first.platform.live_jobs():
             first.platform.cancel(left.id)
+    reports = list(check_replica(environment, patience=timedelta(0)))
     assert verdict(reports) is None
     replica = _replica(environment)
     copied = read_all(replica.bootstrap, dict(replica.options), TOPIC)

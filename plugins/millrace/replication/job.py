@@ -16,6 +16,7 @@ from millrace.platforms.local import LocalPlatform
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
 from millrace.replica import Replica
+from millrace.replication.first_start import require_brokers
 from millrace.replication.notes import LocalNotes
 from millrace.replication.properties import mirror_files, properties_text
 from millrace.stack.file_lock import exclusive
@@ -112,6 +113,7 @@ def _launch(environment: Environment, home: Home, job: SparkJob, folder: JobFold
     """Its settings lie in files that only their owner reads, for as long as it lives."""
     _ensure_broker(environment, home)
     replica, root = replica_of(environment), home.replication / environment.name
+    require_brokers(environment, replica)
     secrets, settings = root / "secrets.properties", folder.scratch / "mirror.properties"
     files = mirror_files(environment, replica, job.arguments, secrets)
     write_private(secrets, properties_text(files.secrets))

@@ -27,6 +27,7 @@ _FAILED = (
     "Error initializing connector",
     "Connector has failed",
     "Failed to configure",
+    "Uncaught exception in herder work thread",
     "failed authentication due to",
     "AuthorizationException",
 )
