@@ -24,7 +24,7 @@ export UV_PYTHON_DOWNLOADS := never
 TEST = $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo down clean test test-long test-release test-spark33 faults conformance conformance-software lint lock
+.PHONY: help setup setup-dev demo down clean test test-long test-release test-spark33 faults conformance conformance-software mirror-jars lint lock
 
 help: ## List these targets
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -49,7 +49,7 @@ test: lint ## Check everything, and test it but for what takes long (ARGS="..." 
 	@$(TEST) -m "not long and not release" $(ARGS)
 
 test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure and Databricks, Livy, Spark 3.3
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software $(VENV_CHECKOV)/.setup
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software mirror-jars $(VENV_CHECKOV)/.setup
 	@$(TEST) -m "long and not release" $(ARGS)
 
 test-release: setup-dev ## Test what only a release waits for: the demo to its end and after a crash, versions side by side
@@ -79,6 +79,10 @@ conformance: setup-dev ## Run the main job through a real Livy on YARN with Spar
 # Livy, YARN and what drivers run on HDInsight, for the conformance tests, short or whole: no test fetches anything.
 conformance-software: setup-dev
 	@if [ -n "$(PYTHON33)" ]; then $(VENV)/bin/python -m tests.conformance.software; fi
+
+# As above, for the tests of replication.
+mirror-jars: setup-dev
+	@$(VENV)/bin/python -c 'from millrace.stack.jars import fetch_jars; fetch_jars("mirror")'
 
 lint: setup-dev ## Check style, types, imports, and that jobs/ runs on Python 3.8
 	@$(VENV)/bin/ruff check .

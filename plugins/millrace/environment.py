@@ -1,6 +1,7 @@
 """Environments: where Kafka and the lake are, and how to get in. One small file each in `infra/environments/`.
 
 A file says `platform`, and the tables `[lake]`, `[kafka]`, and one named after the platform, which the platform reads.
+`[replica]`, a second Kafka cluster, may be there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from millrace.credentials import login_of
 from millrace.environment_file import Table, read_file
 from millrace.home import PROJECT_ROOT, Home
 from millrace.kafka_settings import check_kafka_options, java_options, with_login
+from millrace.replica import Replica, replica_of
 from millrace.stack.azurite import ACCOUNT, account_key_file, blob_endpoint
 from millrace.stack.jars import jar_files
 from millrace.stack.kafka import bootstrap
@@ -53,7 +55,8 @@ class Environment:
 
     `lake` is the URI below which all tables lie; `kafka_settings` are client settings under librdkafka's names, without
     secrets: those are the login and password of the Airflow connection `kafka_connection`. `platform_table` is the
-    file's table for the platform, `batch_table` the one in it for a cluster that is made for batch runs.
+    file's table for the platform, `batch_table` the one in it for a cluster that is made for batch runs. `replica` is
+    the second Kafka cluster, None where the file names none.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Environment:
     kafka_connection: str | None = None
     platform_table: Table = field(default=Table(Path(), "", {}), repr=False)
     batch_table: Table = field(default=Table(Path(), "", {}), repr=False)
+    replica: Replica | None = None
 
     @cached_property
     def kafka_options(self) -> Mapping[str, str]:
@@ -117,7 +121,8 @@ def load_environment(
     platform = file.values.get("platform")
     if platform not in _PLATFORMS:
         raise file.error("platform", platform, f"use one of: {', '.join(_PLATFORMS)}")
-    return _local(name, file, home or Home.current()) if platform == "local" else _azure(name, file)
+    home = home or Home.current()
+    return _local(name, file, home) if platform == "local" else _azure(name, file, home)
 
 
 def batch_environment(name: str | None = None, *, folder: Path = _FOLDER) -> str | None:
@@ -166,12 +171,13 @@ def _local(name: str, file: Table, home: Home) -> Environment:
         lake=storage.uri(container, folder),
         storage=storage,
         platform_table=file.table("spark"),
+        replica=replica_of(file, home, is_local=True),
     )
 
 
-def _azure(name: str, file: Table) -> Environment:
+def _azure(name: str, file: Table, home: Home) -> Environment:
     platform = file.text("platform", "a platform")
-    file.refuse_unknown(("platform", "lake", "kafka", platform))
+    file.refuse_unknown(("platform", "lake", "kafka", "replica", platform))
     lake, (kafka, settings) = file.table("lake"), _kafka(file)
     lake.refuse_unknown(_AZURE_LAKE)
     account = lake.text("account", "the storage account's name, the deployment's output storageAccount")
@@ -191,6 +197,7 @@ def _azure(name: str, file: Table) -> Environment:
         kafka_connection=kafka.optional_text("connection"),
         platform_table=_jobs_table(file.table(platform), is_batch=name.endswith(_BATCH)),
         batch_table=file.table(platform).table("batch"),
+        replica=replica_of(file, home, is_local=False),
     )
 
 

@@ -51,6 +51,27 @@ class Table:
             found[key] = str(value).lower() if isinstance(value, bool) else str(value)
         return found
 
+    def names(self, field: str) -> tuple[str, ...]:
+        """A list of texts, empty where it is missing."""
+        value = self.values.get(field, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+            raise self.error(field, value, 'write a list of names, ["…", "…"]')
+        return tuple(value)
+
+    def whole(self, field: str, default: int, most: int) -> int:
+        """A whole number from 1 to `most`."""
+        value = self.values.get(field, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise self.error(field, value, f"write a whole number from 1 to {most}")
+        return value
+
+    def switch(self, field: str) -> bool:
+        """True or false; false where it is missing."""
+        value = self.values.get(field, False)
+        if not isinstance(value, bool):
+            raise self.error(field, value, "write true or false")
+        return value
+
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Raises MillraceError for a key that is not `known`: a typing error would be ignored otherwise."""
         if unknown := sorted(set(self.values) - set(known)):

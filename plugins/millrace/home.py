@@ -54,7 +54,16 @@ class Home:
     @property
     def kafka(self) -> Path:
         """The broker's settings and its log segments."""
-        return self.root / "kafka"
+        return self.broker("kafka")
+
+    def broker(self, name: str) -> Path:
+        """The same of any broker of the stack, by its name."""
+        return self.root / name
+
+    @property
+    def replication(self) -> Path:
+        """What MirrorMaker runs with, and its log, below a folder for each environment."""
+        return self.root / "replication"
 
     @property
     def azurite(self) -> Path:

@@ -32,7 +32,7 @@ def check_kafka_options(table: Table, options: Mapping[str, str]) -> None:
     for name, value in options.items():
         if _SECRET.search(name):
             raise table.error(
-                name, "…", "secrets do not stand in a file: name an Airflow connection in kafka.connection"
+                name, "…", f"secrets do not stand in a file: name an Airflow connection in {table.name}.connection"
             )
         if _SECURITY.match(name) and name not in (*_SAME, *_OWN, *_FILES):
             raise table.error(name, value, f"of these settings drivers know {', '.join((*_SAME, *_OWN, *_FILES))}")

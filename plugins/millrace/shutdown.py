@@ -15,7 +15,7 @@ __all__ = ["stop_everything"]
 
 
 def stop_everything(home: Home, reason: str, grace: timedelta = timedelta(seconds=30)) -> list[str]:
-    """End Airflow, every Spark job, Kafka and Azurite; what happened, in words, empty where nothing ran.
+    """End Airflow, every Spark job, replication, Kafka and Azurite; what happened, in words, empty where nothing ran.
 
     Streams finish their micro-batch within `grace`; what does not is cancelled. Airflow's own runs stay as they are in
     its database, so the streams start again together with Airflow. Works after a crash of any part, and twice.
@@ -32,9 +32,11 @@ def _stop_jobs(home: Home, reason: str, grace: timedelta) -> list[str]:
     environment = _environment(home)
     if environment is None:
         return []
-    from millrace.supervision.stop_jobs import stop_jobs  # here: it is not needed before the first start
+    from millrace.replication.stop import stop_replication  # here, as below: not needed before the first start
+    from millrace.supervision.stop_jobs import stop_jobs
 
-    return stop_jobs(environment, reason, stay_stopped=False, grace=grace, home=home)
+    mirrored = stop_replication(environment, home, reason, stay_stopped=False, grace=grace)
+    return mirrored + stop_jobs(environment, reason, stay_stopped=False, grace=grace, home=home)
 
 
 def _environment(home: Home) -> Environment | None:

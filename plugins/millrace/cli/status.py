@@ -143,7 +143,7 @@ def stream_status(environment: Environment, home: Home, *, answers: bool) -> lis
     live = {job.name: job for job in platform.live_jobs() if is_stream(job.name)}
     progress = StreamProgress(environment) if answers else None
     wanted = _wanted_streams(environment, answers=answers)
-    return [
+    rows = [
         {
             "query": query,
             "is_candidate": answers and query not in wanted,
@@ -153,6 +153,18 @@ def stream_status(environment: Environment, home: Home, *, answers: bool) -> lis
         }
         for query in [*wanted, *sorted(set(live) - set(wanted))]
     ]
+    return rows + _replication(environment, home)
+
+
+def _replication(environment: Environment, home: Home) -> list[dict[str, Any]]:
+    """As a row of streams; none where this machine never replicated the environment's topics."""
+    if not (home.replication / environment.name).exists():
+        return []
+    from millrace.replication.job import REPLICATE, mirror_connection
+
+    platform = mirror_connection(environment, home).platform
+    row = {"query": REPLICATE, "is_candidate": False, **_driver(platform, REPLICATE, platform.find(REPLICATE))}
+    return [row | {"lag": None, "last_progress": None}]
 
 
 def _driver(platform: SparkPlatform, query: str, live: RunningJob | None) -> dict[str, Any]:

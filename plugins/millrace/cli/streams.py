@@ -15,9 +15,10 @@ from millrace.cli.shared import Version
 if TYPE_CHECKING:
     from millrace.environment import Environment
     from millrace.platforms.protocol import RunningJob, SparkJob
+    from millrace.supervision.connection import Connection
     from millrace.supervision.supervision import Supervision
 
-__all__ = ["register"]
+__all__ = ["register", "run_stream"]
 
 _GRACE = timedelta(seconds=75)
 
@@ -62,7 +63,7 @@ def archive(
 
     found = find_topic(topic)
     every = timedelta(seconds=trigger)
-    _run(archive_query(found.name), lambda where, owner: archive_job(found, every, where, owner), detach, stop)
+    run_stream(archive_query(found.name), lambda where, owner: archive_job(found, every, where, owner), detach, stop)
 
 
 def speed(
@@ -87,7 +88,7 @@ def speed(
         make_job = partial(served_speed_job, found, every)
     else:
         make_job = partial(speed_job, found.name, chosen, every)
-    _run(speed_stream(found.name, chosen), make_job, detach, stop)
+    run_stream(speed_stream(found.name, chosen), make_job, detach, stop)
 
 
 def alerts(
@@ -103,17 +104,27 @@ def alerts(
 
     found = find_pipeline(pipeline)
     declared_alerts(found)
-    _run(alerts_query(found.name), partial(alerts_job, found, timedelta(seconds=epoch)), detach, stop)
+    run_stream(alerts_query(found.name), partial(alerts_job, found, timedelta(seconds=epoch)), detach, stop)
 
 
-def _run(query: str, make_job: Callable[[Environment, str], SparkJob], detach: bool, stop: bool) -> None:
+def run_stream(
+    query: str,
+    make_job: Callable[[Environment, str], SparkJob],
+    detach: bool,
+    stop: bool,
+    connect: Callable[[], Connection] | None = None,
+) -> None:
+    """Start the query's driver and follow it, or stop the one that runs; `connect` says where, by default as others.
+
+    Raises MillraceError where one runs already, and where it fails.
+    """
     from millrace.cli.follow import owner_token
     from millrace.cli.shared import connected
     from millrace.interrupt import interruptible
     from millrace.supervision.generation import Generation
     from millrace.supervision.supervision import Supervision
 
-    supervision = Supervision(query, Generation.parse(owner_token(query)), connected())
+    supervision = Supervision(query, Generation.parse(owner_token(query)), (connect or connected)())
     if stop:
         _stop(supervision)
         return

@@ -15,7 +15,7 @@ from millrace.stack.airflow import prepare_airflow, start_airflow, stop_airflow
 from millrace.stack.azurite import AZURITE, start_azurite
 from millrace.stack.containers import ensure_container
 from millrace.stack.file_lock import exclusive
-from millrace.stack.kafka import KAFKA, start_kafka
+from millrace.stack.kafka import KAFKA, REPLICA, start_kafka
 from millrace.stack.process_record import ProcessRecord, load_records
 from millrace.stack.spark_classes import ensure_spark
 
@@ -58,13 +58,13 @@ def up(home: Home | None = None, *, airflow: bool = True) -> list[str]:
 def down(home: Home | None = None) -> list[str]:
     """End every recorded process and all that it started; the names of those that lived.
 
-    Kafka and Azurite end last, so that whoever writes to them can finish.
+    Brokers and Azurite end last, so that whoever writes to them can finish.
     """
     home = home or Home.current()
     if not home.run.exists():
         return []
     with exclusive(home.root / "stack.lock"):
-        return stop_airflow(home) + process.stop_all(home, last=(KAFKA, AZURITE))
+        return stop_airflow(home) + process.stop_all(home, last=(KAFKA, REPLICA, AZURITE))
 
 
 def status(home: Home | None = None) -> list[ProcessStatus]:

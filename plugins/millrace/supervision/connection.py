@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment, Told, load_environment
+from millrace.home import Home
 from millrace.platforms import SparkPlatform, platform_for
 from millrace.supervision.control import Notes
 
-__all__ = ["Connection", "connect", "environment_for_task", "unanswered", "unreachable"]
+__all__ = ["Connection", "connect", "environment_for_task", "unanswered", "unanswered_servers", "unreachable"]
 
 _TIMEOUT_S = 2.0
 
@@ -34,10 +36,10 @@ def connect(name: str | None, told: Told | None = None) -> Connection:
     return Connection(environment, platform_for(environment), LakeStore(environment))
 
 
-def environment_for_task(name: str | None = None, told: Told | None = None) -> Environment:
+def environment_for_task(name: str | None = None, told: Told | None = None, home: Home | None = None) -> Environment:
     """The environment, with clients that do not tell every request in the task's log."""
     logging.getLogger("azure").setLevel(logging.WARNING)
-    return load_environment(name, told=told)
+    return load_environment(name, told=told, home=home)
 
 
 def unreachable(name: str | None) -> str | None:
@@ -53,9 +55,14 @@ def unanswered(environment: Environment) -> str | None:
     """What of this environment does not answer, and what to do; None when all does."""
     storage = urlsplit(environment.storage.blob_endpoint)
     lake = f"{storage.hostname}:{storage.port or (443 if storage.scheme == 'https' else 80)}"
-    for what, servers in (("Kafka", environment.kafka_bootstrap), ("the lake's storage", lake)):
-        if not any(_accepts(server) for server in servers.split(",")):
-            return f"environment {environment.name!r}: {what} at {servers} does not answer; run the DAG `provision`"
+    return unanswered_servers(environment, {"Kafka": environment.kafka_bootstrap, "the lake's storage": lake})
+
+
+def unanswered_servers(environment: Environment, servers: Mapping[str, str]) -> str | None:
+    """Of these servers of the environment, `host:port[,host:port]` by what they are, the first that do not answer."""
+    for what, addresses in servers.items():
+        if not any(_accepts(server) for server in addresses.split(",")):
+            return f"environment {environment.name!r}: {what} at {addresses} does not answer; run the DAG `provision`"
     return None
 
 

@@ -50,13 +50,17 @@ def _stop(name: str, active_runs: Callable[[str], int], within: timedelta) -> se
     from azure.core.exceptions import AzureError
 
     from millrace.environment import default_environment
+    from millrace.home import Home
     from millrace.lake.store import LakeStore
+    from millrace.replication.stop import stop_replication
     from millrace.supervision.connection import environment_for_task
     from millrace.supervision.stop_jobs import ask_to_stop, stream_queries
     from millrace.waiting import until
 
     environment = environment_for_task(name)
     store = LakeStore(environment)
+    for line in stop_replication(environment, Home.current(), "teardown", stay_stopped=True):
+        _log.info("environment %s: %s", name, line)
     # The streams' DAGs run in Airflow's own environment; whoever keeps another's is known by its drivers alone.
     dags = stream_queries() if name == default_environment() else []
 

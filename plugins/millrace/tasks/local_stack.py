@@ -90,16 +90,21 @@ def verify() -> None:
 
 
 def stop_streams(active_runs: Callable[[str], int]) -> list[str]:
-    """Every stream stops after its micro-batch, and stays stopped; batch jobs are cancelled.
+    """Every stream stops after its micro-batch, and stays stopped, as does replication; batch jobs are cancelled.
 
     `active_runs` counts a DAG's running runs: the streams' tasks are waited for, because they read on the lake why
     their drivers ended.
     """
-    done = stop_jobs(_local(), "teardown", stay_stopped=True)
+    from millrace.replication.job import REPLICATE
+    from millrace.replication.stop import stop_replication
+
+    environment, queries = _local(), [*stream_queries(), REPLICATE]
+    done = stop_replication(environment, Home.current(), "teardown", stay_stopped=True)
+    done += stop_jobs(environment, "teardown", stay_stopped=True)
     for line in done or ["no job was running"]:
         _log.info("%s", line)
     deadline = time.monotonic() + _PATIENCE_S
-    while (waiting := [query for query in stream_queries() if active_runs(query)]) and time.monotonic() < deadline:
+    while (waiting := [query for query in queries if active_runs(query)]) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     if waiting:
         _log.warning("still active: %s; are they paused? They end when they are unpaused", ", ".join(waiting))
@@ -107,13 +112,13 @@ def stop_streams(active_runs: Callable[[str], int]) -> list[str]:
 
 
 def stop_stack() -> None:
-    """Kafka and Azurite end; Airflow goes on."""
+    """Kafka, its replica and Azurite end; Airflow goes on."""
     from millrace.stack import azurite, kafka, process
     from millrace.stack.file_lock import exclusive
 
     home = Home.current()
     with exclusive(home.root / "stack.lock"):
-        for name in (kafka.KAFKA, azurite.AZURITE):
+        for name in (kafka.KAFKA, kafka.REPLICA, azurite.AZURITE):
             _say(name, process.stop(home, name), "stopped", "was not running")
 
 
@@ -122,10 +127,11 @@ def delete_data() -> None:
     from millrace.stack import azurite, kafka, process
 
     home = Home.current()
-    for name in (kafka.KAFKA, azurite.AZURITE):
+    for name in (kafka.KAFKA, kafka.REPLICA, azurite.AZURITE):
         if process.is_running(home, name):
             raise MillraceError(f"{name} is running; its data is deleted only when it is not; stop it first")
-    for folder in (home.kafka, home.azurite, home.root / "jobs", home.root / "code"):
+    brokers = (home.kafka, home.broker(kafka.REPLICA), home.replication)
+    for folder in (*brokers, home.azurite, home.root / "jobs", home.root / "code"):
         shutil.rmtree(folder, ignore_errors=True)
         _log.info("deleted %s", folder)
 

@@ -6,12 +6,12 @@ import logging
 import sys
 from datetime import timedelta
 
-from millrace.supervision.connection import connect
+from millrace.supervision.connection import Connection, connect
 from millrace.supervision.control import followed_stream
 from millrace.supervision.generation import Generation, TaskTry, run_token
 from millrace.supervision.supervision import Supervision
 
-__all__ = ["stop_left_driver"]
+__all__ = ["stop_left", "stop_left_driver"]
 
 _log = logging.getLogger(__name__)
 _GRACE = timedelta(seconds=60)
@@ -23,7 +23,11 @@ def stop_left_driver(query: str, environment: str | None, ti: TaskTry) -> None:
     A trigger stops its driver when a person marks the task. This makes sure of it: no trigger hears of the mark while
     the triggerer is down.
     """
-    connection = connect(environment)
+    stop_left(query, connect(environment), ti)
+
+
+def stop_left(query: str, connection: Connection, ti: TaskTry) -> None:
+    """The same, for a connection at hand."""
     stream = followed_stream(connection.notes, query) or query
     supervision = Supervision(stream, Generation(run_token(ti), sys.maxsize), connection)
     if supervision.find() is None:

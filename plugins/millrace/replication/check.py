@@ -1,0 +1,107 @@
+"""Whether every record of the source is in the replica: both are read, and compared record by record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from jobs.errors import MillraceError
+from millrace.environment import Environment
+from millrace.replication.job import mirrored_topics, replica_of
+from millrace.replication.pairing import Pairing, PartitionReport
+from millrace.replication.partition_reader import Cluster, PartitionReader, opened
+
+__all__ = ["check_replica", "verdict"]
+
+_POLL_S = 0.2
+
+
+def check_replica(environment: Environment, patience: timedelta = timedelta(seconds=10)) -> Iterator[PartitionReport]:
+    """A report for each partition of each topic, as soon as it is known.
+
+    It is about the records that the source had when the partition's turn came: those that the replica has not got yet
+    are waited for, for `patience` after both were read to their ends. Records are compared by key, value, headers and
+    timestamp. Memory is needed for what has no partner, not for the topic. Raises MillraceError where a cluster does
+    not answer, and for a topic that the source does not have.
+    """
+    replica = replica_of(environment)
+    source = Cluster("the source", environment.kafka_bootstrap, environment.kafka_options)
+    target = Cluster("the replica", replica.bootstrap, replica.options)
+    for topic in mirrored_topics(environment):
+        partitions, there = source.partitions(topic), target.partitions(topic)
+        if not partitions:
+            raise MillraceError(f"topic {topic!r}: {source.bootstrap} has none of that name; correct replica.topics")
+        for partition in partitions:
+            yield _compare(source, target if partition in there else None, topic, partition, patience)
+
+
+def verdict(reports: Iterable[PartitionReport]) -> str | None:
+    """What is not in the replica, and what to do; None when all is."""
+    lacking = [report for report in reports if not report.is_complete]
+    if not lacking:
+        return None
+    lag, missing = sum(report.lag for report in lacking), sum(report.missing for report in lacking)
+    places = ", ".join(f"{report.topic}[{report.partition}]" for report in lacking)
+    remedy = "is `millrace replicate` running? Its log says what holds it up"
+    if missing:
+        first = next(report for report in lacking if report.missing)
+        remedy = (
+            f"the first that is missing is {first.topic}[{first.partition}] offset {first.first_missing}; later records"
+            " are there, so it will not come by itself: was it deleted there, by retention for example?"
+        )
+    return f"the replica lacks {lag + missing:,} records of {places} ({lag:,} behind, {missing:,} missing); {remedy}"
+
+
+def _compare(
+    source: Cluster, target: Cluster | None, topic: str, partition: int, patience: timedelta
+) -> PartitionReport:
+    pairing = Pairing()
+    with opened(source) as at_source:
+        original = PartitionReader(at_source, topic, partition)
+        end = original.end()
+        if target is None:
+            while not _is_read(original, end):
+                _read_some(original, end, pairing)
+        else:
+            with opened(target) as in_replica:
+                _read_both(original, PartitionReader(in_replica, topic, partition), end, pairing, patience)
+        committed = min(end, original.position)
+        known = _known(PartitionReader(at_source, topic, partition), set(pairing.surplus)) if target else ()
+        return pairing.report(topic, partition, committed, known)
+
+
+def _read_both(
+    original: PartitionReader, copy: PartitionReader, end: int, pairing: Pairing, patience: timedelta
+) -> None:
+    """By turns, so that little waits for its partner."""
+    deadline = None
+    while not (_is_read(original, end) and copy.is_at_end and pairing.is_complete):
+        _read_some(original, end, pairing)
+        for _, record in copy.read(_POLL_S):
+            pairing.in_replica(record)
+        if _is_read(original, end) and copy.is_at_end:
+            deadline = deadline or time.monotonic() + patience.total_seconds()
+            if time.monotonic() > deadline:
+                return
+
+
+def _is_read(original: PartitionReader, end: int) -> bool:
+    """Whether all that is committed below `end` was read: an open transaction keeps back what lies behind it."""
+    return original.position >= end or original.is_at_end
+
+
+def _read_some(original: PartitionReader, end: int, pairing: Pairing) -> None:
+    if _is_read(original, end):
+        return
+    for offset, record in original.read(_POLL_S):
+        if offset < end:
+            pairing.at_source(offset, record)
+
+
+def _known(original: PartitionReader, surplus: set[bytes]) -> set[bytes]:
+    """Those that the source has; it is read once more only where there is a surplus."""
+    found: set[bytes] = set()
+    while surplus and not original.is_at_end:
+        found.update(record for _, record in original.read(_POLL_S) if record in surplus)
+    return found

@@ -1,0 +1,102 @@
+"""The committed records of one partition, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobs.errors import MillraceError
+from millrace.replication.pairing import digest
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Message
+
+__all__ = ["Cluster", "PartitionReader", "opened"]
+
+_TIMEOUT_S = 15.0
+_BATCH = 5_000
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kafka cluster: what it is called in errors, and how to get in (client settings under librdkafka's names)."""
+
+    name: str
+    bootstrap: str
+    options: Mapping[str, str]
+
+    def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions, empty where there is none of that name. Raises MillraceError as `opened`."""
+        with opened(self) as consumer:
+            found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+        return sorted(found.partitions)
+
+
+class PartitionReader:
+    """Reads a partition from its first record on; what follows when it was at the end is read later."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int) -> None:
+        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+
+        self._consumer, self._place = consumer, TopicPartition(topic, partition, OFFSET_BEGINNING)
+        self.position = 0
+        self.is_at_end = False
+        consumer.assign([self._place])
+
+    def end(self) -> int:
+        """The offset of the next record that will be committed there."""
+        _, end = self._consumer.get_watermark_offsets(self._place, timeout=_TIMEOUT_S)
+        return int(end)
+
+    def read(self, wait_s: float) -> list[tuple[int, bytes]]:
+        """Some more records: their offsets and digests; empty where none came within `wait_s`, or at the end."""
+        found = []
+        for message in self._consumer.consume(_BATCH, timeout=wait_s):
+            if record := self._record(message):
+                found.append(record)
+        return found
+
+    def _record(self, message: Message) -> tuple[int, bytes] | None:
+        from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, KafkaException
+
+        error, offset = message.error(), message.offset()
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            self.position, self.is_at_end = max(self.position, offset or 0), True
+            return None
+        kind, at = message.timestamp()
+        self.position, self.is_at_end = int(offset or 0) + 1, False
+        headers: Any = message.headers() or []
+        facts = (message.key(), message.value(), headers, at if kind == TIMESTAMP_CREATE_TIME else 0)
+        return self.position - 1, digest(facts)
+
+
+@contextmanager
+def opened(cluster: Cluster) -> Iterator[Consumer]:
+    """A consumer that leaves no trace. Raises MillraceError for whatever goes wrong with it."""
+    from confluent_kafka import Consumer, KafkaException
+
+    settings = {
+        **cluster.options,
+        "bootstrap.servers": cluster.bootstrap,
+        "group.id": "millrace-replica-check",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+        "log_level": 0,
+    }
+    consumer = Consumer(settings)
+    try:
+        yield consumer
+    except KafkaException as error:
+        told = error.args[0]
+        raise MillraceError(
+            f"{cluster.name} at {cluster.bootstrap}: {told.str() if hasattr(told, 'str') else told}; see that it is up,"
+            " and that the login and the certificates in the environment's file are right"
+        ) from error
+    finally:
+        consumer.close()
