@@ -105,7 +105,7 @@ class Stream:
         table = open_table(self.stack.direct, f"{self.stack.direct.lake}/{self.table}")
         named = {uri.partition(f"/{self.table}/")[2] for uri in table.file_uris()} if table is not None else set()
         found = (path.removeprefix(f"{self.table}/") for path in self.stack.store.list(self.table))
-        return {path for path in found if path.endswith(".parquet") and not path.startswith("_")} - named
+        return {path for path in found if path.endswith(".parquet") and not path.startswith("_delta_log/")} - named
 
     def await_batch(self, batch: int) -> int:
         """Until this micro-batch, or a later one, is noted as done; the newest."""

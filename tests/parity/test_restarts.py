@@ -165,15 +165,21 @@ def test_another_state_store_is_refused(run: LayerRuns, setting: Callable[[str, 
 
 
 def test_settings_that_form_the_state_stay_the_checkpoints(
-    ran: tuple[LayerRuns, list[Sent]], run: LayerRuns, checkpoint: Path, setting: Callable[[str, str], None]
+    spark: SparkSession, environment: Environment, tmp_path: Path, setting: Callable[[str, str], None]
 ) -> None:
-    """A session of a cluster that is set up otherwise: it would write rows of state that the older do not fit."""
+    """A session of a cluster that is set up otherwise: it would write rows of state that the older do not fit.
+
+    With a topic of its own, since it sends to it.
+    """
+    run = LayerRuns(spark, environment, Lake((tmp_path / "lake").as_uri()))
+    first = run.stream([[tick(2)], [tick(3)]])
+    checkpoint = run.checkpoint(speed_query(run.pipeline.name))
     before = noted_settings(checkpoint)
     for name, value in OTHERWISE.items():
         setting(name, value)
         assert before.get(name, value) != value, name
     sent = run.stream([[tick(5)], [tick(1)]])
-    assert run.speed_rows() == high_low([found for found in map(read_tick, [*ran[1], *sent]) if found])
+    assert run.speed_rows() == high_low([found for found in map(read_tick, [*first, *sent]) if found])
     after = noted_settings(checkpoint)
     assert {name: after[name] for name in OTHERWISE} == {name: before[name] for name in OTHERWISE}
 
