@@ -71,17 +71,13 @@ def switch(
     if now and now.version == wanted:
         _tell(now, "already", as_json)
         return
-    check_switch(
-        environment,
-        found,
-        wanted,
-        wait=timedelta(seconds=wait),
-        look_back=None if look_back is None else timedelta(days=look_back),
-        allow_older=allow_older,
-        leave_events=leave_events,
-    )
+    days = None if look_back is None else timedelta(days=look_back)
+    allowed = {"allow_older": allow_older, "leave_events": leave_events}
+    check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
     if not yes and now:
         _ask(environment, found, now.version, wanted)
+        # The streams ran on while somebody thought.
+        check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
     expected = now.version if now else None
     _tell(commit(environment, found, wanted, _person(), reason, expected=expected), "from now on", as_json)
 

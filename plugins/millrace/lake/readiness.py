@@ -140,13 +140,14 @@ def topic_changes(environment: Environment, pipeline: Pipeline, version: str, lo
     versions = preferred_versions(environment, pipeline)
     if len({declared(environment, pipeline, each).topic.name for each in (version, *versions)}) == 1:
         return []
+    processed = processed_offsets(environment, pipeline, versions[0]) or {}  # first: what is looked at below has it all
     published = all_publications(environment, pipeline)
     taken_over = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     others = [each for each in served if each.version != version]
     speed = (log or SpeedLog(environment, pipeline)).intervals().get(versions[0], {})
     shown = set(speed) - {each.interval.id for each in served}
-    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over))
+    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over, processed))
 
 
 def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: Mapping[int, int]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from jobs.lake import Lake, archive_query
 from jobs.pipeline import Pipeline
 from jobs.topic import Topic
 from millrace.environment import Environment
-from millrace.lake.catch_up import processed_offsets
 from millrace.lake.coverage import read_coverage
 from millrace.lake.declared import declared
 from millrace.lake.event_counts import count_events, step_of
@@ -38,11 +37,13 @@ def topic_problems(
     shown: Collection[str],
     published: Collection[Publication],
     taken_over: Collection[str],
+    processed: Mapping[int, int],
 ) -> Iterator[str]:
     """Why events would lack in the view once the version is served, for it reads another topic than what answers now.
 
     `shown`: the intervals (their ids) that the speed layer of version `served` serves. `published`: what other versions
     have published and serve; the version would answer for those `taken_over`, for it has published them too.
+    `processed`: the offsets that the stream of version `served` had processed before `shown` was asked for.
     """
     to = declared(environment, pipeline, version)
     answers: dict[str, list[Interval]] = defaultdict(list)
@@ -54,12 +55,12 @@ def topic_problems(
         topic = declared(environment, pipeline, now).topic
         if topic.name == to.topic.name:
             continue
+        if now == served and shown:  # before the archive is opened to be counted, else it may have been behind then
+            yield from _uncounted(environment, topic, served, processed)
         if lacking := _lacking(environment, to, to.topic, topic, answers[now]):
             yield _vanishing(to, topic, now, lacking)
         if lacking := _lacking(environment, to, topic, to.topic, kept[now]):
             yield _unseen(to, topic, version, now, lacking)
-        if now == served and shown:
-            yield from _uncounted(environment, pipeline, topic, served)
 
 
 def lacking_events(
@@ -117,10 +118,10 @@ def _told(lacking: Mapping[Interval, int]) -> str:
     return f"{sum(lacking.values()):,} events (of {', '.join(ids[:_LISTED])}{more})"
 
 
-def _uncounted(environment: Environment, pipeline: Pipeline, topic: Topic, served: str) -> Iterator[str]:
-    """What is archived was counted above: it has to be all that is served."""
-    coverage, processed = read_coverage(environment, topic), processed_offsets(environment, pipeline, served) or {}
-    if missing := behind(coverage.offsets if coverage else {}, processed):
+def _uncounted(environment: Environment, topic: Topic, served: str, processed: Mapping[int, int]) -> Iterator[str]:
+    """Only what is archived can be counted: it has to be all that is served."""
+    coverage = read_coverage(environment, topic)
+    if missing := behind(coverage.offsets if coverage else {}, dict(processed)):
         yield (
             f"it reads another topic than version {served}, and the archive of topic {topic.name!r} lacks {missing:,}"
             f" records that version {served} has processed, so that nobody knows what would vanish from the view; wait"

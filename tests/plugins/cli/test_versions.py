@@ -135,6 +135,20 @@ def test_a_switch_shows_what_changes_and_asks(millrace: Millrace, lake_here: Env
     assert served_version(lake_here, stock_high_low) == CODE
 
 
+def test_what_happens_while_somebody_thinks_is_looked_at_before_the_switch(
+    millrace: Millrace, lake_here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def yes(*_: object, **__: object) -> bool:
+        write_speed(lake_here, interval(2), batch_id=1, high=5, version="v1")
+        return True
+
+    monkeypatch.setattr("typer.confirm", yes)
+    code, _, errors = millrace("switch", "stock_high_low", "--wait", "0")
+    assert code == 1
+    assert f"the speed layer serves would have no rows, or only late ones: {interval(2).id}" in errors
+    assert served_version(lake_here, stock_high_low) == "v1"
+
+
 def test_scripts_switch_and_roll_back_without_a_question(millrace: Millrace, lake_here: Environment) -> None:
     told = json.loads(millrace("switch", "stock_high_low", CODE, "--yes", "--reason", "new", "--json")[1])
     assert (told["versions"], told["reason"]) == ([CODE, "v1"], "new")

@@ -17,12 +17,15 @@ from jobs.interval import Interval
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.pipeline import Pipeline
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.topic import Topic
 from millrace.environment import Environment
+from millrace.lake.coverage import Coverage, read_coverage
 from millrace.lake.interval_claim import interval_claim
 from millrace.lake.pending_late import look_back, overdue
 from millrace.lake.published import publish
-from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems
+from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems, topic_changes
 from millrace.lake.serving import begin_serving, served_version, switch
+from millrace.lake.speed_log import SpeedLog
 from millrace.lake.store import LakeStore
 from millrace.lake.topic_change import lacking_events
 from millrace.tasks import upgrade
@@ -108,6 +111,40 @@ def test_what_is_counted_and_not_archived_is_waited_for(moved: Environment) -> N
     assert "the archive of topic 'stock_ticks' lacks 2 records that version v1 has processed" in problem
     archived(moved, "stock_ticks", OPEN, [b"d", b"e"], end=8)
     assert "lacks 2 events" in problems(moved)[0]
+
+
+def test_what_is_archived_while_the_switch_is_checked_is_counted(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the archive might be behind when its events are counted, and no more when it is asked how far it is."""
+    archived(moved, "new_ticks", OPEN, [b"a", b"b", b"b"])
+    write_processed(moved, "v1", 8)
+
+    def archived_just_before(environment: Environment, topic: Topic) -> Coverage | None:
+        if topic.name == "stock_ticks":
+            archived(environment, topic.name, OPEN, [b"d", b"e"], end=8)
+        return read_coverage(environment, topic)
+
+    monkeypatch.setattr("millrace.lake.topic_change.read_coverage", archived_just_before)
+    (problem,) = problems(moved)
+    assert "lacks 2 events" in problem
+
+
+def test_what_is_processed_after_the_served_intervals_were_asked_for_is_not_held_against_them(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the stream had processed before that is in these intervals; what it processes later, the next check sees."""
+    archived(moved, "new_ticks", OPEN, [b"a", b"b", b"b"])
+    asked = SpeedLog.intervals
+
+    def processed_meanwhile(log: SpeedLog) -> Any:
+        found = asked(log)
+        write_processed(moved, "v1", 8)
+        return found
+
+    monkeypatch.setattr(SpeedLog, "intervals", processed_meanwhile)
+    assert topic_changes(moved, MOVED, "v2") == []
+    assert "lacks 2 records that version v1 has processed" in topic_changes(moved, MOVED, "v2")[0]
 
 
 def test_the_new_stream_has_to_reach_what_is_archived_of_its_own_topic(moved: Environment) -> None:
