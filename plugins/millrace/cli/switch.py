@@ -90,7 +90,6 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
-    from millrace.lake.readiness import served_offsets, switch_problems
     from millrace.lake.serving import restored, serving_history
     from millrace.lake.serving import rollback as commit
 
@@ -98,12 +97,21 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     history = serving_history(environment, found)
     before, expected = restored(history), history[-1].version if history else None
     if before and expected:
-        offsets = served_offsets(environment, found, before.version)
-        for problem in switch_problems(environment, found, before.version, offsets):
+        for problem in _problems(environment, found, before.version):
             typer.echo(f"version {before.version}: {problem}", err=True)
         if not yes:
             _ask(environment, found, expected, before.version)
     _tell(commit(environment, found, _person(), reason, expected=expected), "from now on", as_json)
+
+
+def _problems(environment: Environment, pipeline: Pipeline, version: str) -> list[str]:
+    """What the version lacks; that nobody knows it is no reason to stay with a wrong answer either."""
+    from millrace.lake.readiness import served_offsets, switch_problems
+
+    try:
+        return switch_problems(environment, pipeline, version, served_offsets(environment, pipeline, version))
+    except Exception as error:  # noqa: BLE001 - whatever a client of a damaged or silent lake raises
+        return [f"what it lacks by now is not known ({type(error).__name__}: {error})"]
 
 
 def _ask(environment: Environment, pipeline: Pipeline, served: str, wanted: str) -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["lacking_events", "topic_problems"]
 
 _LISTED = 5
+_REMEMBERED = 10_000
 _MICROSECOND = timedelta(microseconds=1)
+_answers: dict[tuple[object, Interval], int] = {}  # by the state of both archives, and a span
 
 
 def topic_problems(
@@ -70,19 +72,22 @@ def lacking_events(
     of which it lacks none are left out.
 
     An event is there too where one of the same span has the same bytes, and as often: one topic may be a copy of the
-    other.
+    other. Of tables that have not changed the answer is remembered: who waits may ask again and again.
     """
     theirs = open_table(environment, Lake(environment.lake).raw(other.name)) if spans else None
     if theirs is None:
         return {}
-    counted = count_events(theirs, other.event_time, dict.fromkeys(spans, 0), {})
     mine = open_table(environment, Lake(environment.lake).raw(topic.name))
-    lacking = {
-        span: count if mine is None else _not_in(mine, topic, theirs, other, span)
-        for span, count in sorted(counted.items())
-        if count
-    }
-    return {span: count for span, count in lacking.items() if count}
+    of = (_state(theirs), other.event_time, mine and _state(mine), topic.event_time)
+    known = {span: _answers.get((of, span)) for span in set(spans)}
+    found = {span: count for span, count in known.items() if count is not None}
+    new = dict.fromkeys(known.keys() - found.keys(), 0)
+    for span, count in (count_events(theirs, other.event_time, new, {}) if new else {}).items():
+        found[span] = _not_in(mine, topic, theirs, other, span) if mine and count else count
+    if len(_answers) + len(new) > _REMEMBERED:
+        _answers.clear()
+    _answers.update({(of, span): found[span] for span in new})
+    return {span: found[span] for span in sorted(found) if found[span]}
 
 
 def _lacking(
@@ -129,20 +134,26 @@ def _uncounted(environment: Environment, topic: Topic, served: str, processed: M
         )
 
 
+def _state(archive: DeltaTable) -> tuple[str, int]:
+    """What is in it: a table that was deleted and made again has another id."""
+    return str(archive.metadata().id), archive.version()
+
+
 def _not_in(mine: DeltaTable, topic: Topic, theirs: DeltaTable, other: Topic, span: Interval) -> int:
     sql = f"""
         SELECT coalesce(sum(theirs.found - coalesce(mine.found, 0)), 0) AS lacking
         FROM ({_by_value("of_other", other, span)}) theirs LEFT JOIN ({_by_value("of_topic", topic, span)}) mine
-        ON theirs.value = mine.value WHERE theirs.found > coalesce(mine.found, 0)"""
+        ON theirs.digest IS NOT DISTINCT FROM mine.digest WHERE theirs.found > coalesce(mine.found, 0)"""
     return int(query_tables({"of_topic": mine, "of_other": theirs}, sql)[0]["lacking"])
 
 
 def _by_value(table: str, topic: Topic, span: Interval) -> str:
+    """A digest stands for the value: of a day of large records the values themselves are more than memory holds."""
     step = binned(topic.event_time, step_of([span]))
     last_day = (span.end - _MICROSECOND).date()
     return (
-        f"SELECT value, count(*) AS found FROM {table}"
+        f"SELECT sha256(value) AS digest, count(*) AS found FROM {table}"
         f" WHERE event_date BETWEEN DATE '{span.start.date()}' AND DATE '{last_day}'"
         f" AND {step} >= TIMESTAMP '{span.start.isoformat()}' AND {step} < TIMESTAMP '{span.end.isoformat()}'"
-        " GROUP BY value"
+        " GROUP BY sha256(value)"
     )

@@ -193,3 +193,17 @@ def test_a_rollback_says_what_the_older_version_lacks_by_now_and_does_it(
     )
     assert "serve v1 in place of" in printed
     assert served_version(lake_here, stock_high_low) == "v1"
+
+
+def test_a_rollback_goes_back_although_nobody_can_say_what_that_version_lacks(
+    millrace: Millrace, lake_here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise ConnectionError("the lake is slow")
+
+    switch(lake_here, stock_high_low, CODE, "test", "")
+    monkeypatch.setattr("millrace.lake.readiness.processed_offsets", silent)
+    code, _, errors = millrace("rollback", "stock_high_low", "--yes")
+    assert code == 0
+    assert "version v1: what it lacks by now is not known (ConnectionError: the lake is slow)" in errors
+    assert served_version(lake_here, stock_high_low) == "v1"

@@ -21,12 +21,14 @@ from jobs.topic import Topic
 from millrace.environment import Environment
 from millrace.lake.coverage import Coverage, read_coverage
 from millrace.lake.interval_claim import interval_claim
+from millrace.lake.offsets import KafkaEnd
 from millrace.lake.pending_late import look_back, overdue
 from millrace.lake.published import publish
 from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems, topic_changes
 from millrace.lake.serving import begin_serving, served_version, switch
 from millrace.lake.speed_log import SpeedLog
 from millrace.lake.store import LakeStore
+from millrace.lake.tables import query_tables
 from millrace.lake.topic_change import lacking_events
 from millrace.tasks import upgrade
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_processed, write_speed
@@ -55,7 +57,9 @@ def moved(tmp_path: Path) -> Environment:
     return here
 
 
-def archived(here: Environment, topic: str, of: Interval, values: Sequence[bytes], end: int | None = None) -> None:
+def archived(
+    here: Environment, topic: str, of: Interval, values: Sequence[bytes | None], end: int | None = None
+) -> None:
     """An event a minute; with `end`, the archive's checkpoint says that it is whole below that offset."""
     for minute, value in enumerate(values):
         archive(here, of.start + timedelta(minutes=minute), topic=topic, value=value)
@@ -192,6 +196,57 @@ def test_after_the_switch_no_run_takes_the_place_of_what_was_published_of_the_ol
     assert left_out(moved, OPEN) == []
 
 
+def test_while_other_things_are_missing_the_topics_are_not_compared(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(moved, OPEN, "v1")
+    switch(moved, MOVED, "v2", "test", "")
+    monkeypatch.setattr("millrace.lake.certificate.current_end", lambda *_: KafkaEnd({0: 9}, datetime.now(UTC)))
+    monkeypatch.setattr("millrace.lake.certificate.Claim._gaps", lambda *_, **__: [])
+    scans = scanned(monkeypatch)
+    (reason,) = interval_claim(moved, MOVED, OPEN).look().missing
+    assert "partition 0 has 1 of 9" in reason
+    assert scans == []
+    assert len(interval_claim(moved, MOVED, OPEN).partial().partial) == 2
+    assert len(scans) == 1
+
+
+def test_topics_are_compared_again_only_once_something_was_archived(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = scanned(monkeypatch)
+    for _ in range(3):
+        assert lacking_events(moved, NEW_TOPIC, stock_high_low.topic, [OPEN]) == {OPEN: 3}
+    assert len(scans) == 1
+    assert lacking_events(moved, NEW_TOPIC, stock_high_low.topic, [BEFORE, OPEN]) == {BEFORE: 3, OPEN: 3}
+    assert len(scans) == 2, "of the other one"
+    for topic, left in (("new_ticks", 2), ("stock_ticks", 3)):
+        archived(moved, topic, OPEN, [b"a"])
+        assert lacking_events(moved, NEW_TOPIC, stock_high_low.topic, [OPEN]) == {OPEN: left}
+
+
+def test_what_is_compared_are_digests_and_a_record_without_a_value_is_one_too(
+    moved: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = scanned(monkeypatch)
+    archived(moved, "stock_ticks", interval(2), [None, None, b""])
+    archived(moved, "new_ticks", interval(2), [None])
+    assert lacking_events(moved, NEW_TOPIC, stock_high_low.topic, [interval(2)]) == {interval(2): 2}
+    assert scans[0].count("GROUP BY sha256(value)") == 2, "no payload is held"
+
+
+def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The comparisons that are made from now on."""
+    found: list[str] = []
+
+    def noted(tables: Any, sql: str) -> Any:
+        found.append(sql)
+        return query_tables(tables, sql)
+
+    monkeypatch.setattr("millrace.lake.topic_change.query_tables", noted)
+    return found
+
+
 def test_what_was_published_as_partial_for_that_is_not_repaired_until_the_topic_has_the_events(
     moved: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,8 +310,6 @@ def repaired(here: Environment) -> dict[Interval, int]:
 
 def _told(*_: Any) -> Any:
     """Kafka has no more than is archived."""
-    from millrace.lake.offsets import KafkaEnd
-
     return KafkaEnd({0: 1}, datetime.now(UTC))
 
 
