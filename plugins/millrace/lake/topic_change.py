@@ -60,7 +60,11 @@ def topic_problems(
         if now == served and shown:  # before the archive is opened to be counted, else it may have been behind then
             yield from _uncounted(environment, topic, served, processed)
         if lacking := _lacking(environment, to, to.topic, topic, answers[now]):
-            yield _vanishing(to, topic, now, lacking)
+            open_still = {each for each in lacking if now == served and each.id in shown and each.id not in taken_over}
+            runs = open_still - set(_lacking(environment, to, topic, to.topic, open_still))
+            for those, is_run in ((runs, True), (set(lacking) - runs, False)):
+                if those:
+                    yield _vanishing(to, topic, now, {each: lacking[each] for each in sorted(those)}, is_run)
         if lacking := _lacking(environment, to, topic, to.topic, kept[now]):
             yield _unseen(to, topic, version, now, lacking)
 
@@ -99,12 +103,17 @@ def _lacking(
     return {each: found[span] for each, span in sorted(spans.items()) if span in found}
 
 
-def _vanishing(to: Pipeline, topic: Topic, now: str, lacking: Mapping[Interval, int]) -> str:
+def _vanishing(to: Pipeline, topic: Topic, now: str, lacking: Mapping[Interval, int], is_run: bool) -> str:
+    """`is_run`: whether a run of version `now` would answer for these intervals, and have all."""
+    copy = f"have the same records written to topic {to.topic.name!r} too"
+    run = (
+        f"once such an interval has ended, publish it under version {now}, which goes on answering for it:"
+        f" `millrace reprocess {to.name} --version {now} INTERVAL …`"
+    )
+    remedy = f"{run}; or {copy}" if is_run else f"{copy}, for no run of version {now} would answer for all of them"
     return (
         f"it reads topic {to.topic.name!r}, which lacks {_told(lacking)} that topic {topic.name!r} has; they would"
-        f" vanish from the view: once such an interval has ended, publish it under version {now}, which goes on"
-        f" answering for it: `millrace reprocess {to.name} --version {now} INTERVAL …`; or have the same records"
-        f" written to topic {to.topic.name!r} too (a switch leaves them out with --leave-events)"
+        f" vanish from the view: {remedy} (a switch leaves them out with --leave-events)"
     )
 
 
