@@ -124,6 +124,19 @@ def test_a_topic_that_has_the_same_records_too_may_be_switched_to(moved: Environ
     check_switch(moved, MOVED, "v2", allow_older=True)
 
 
+@pytest.mark.parametrize("length", [timedelta(hours=1), timedelta(days=2)], ids=str)
+def test_a_version_whose_intervals_are_of_another_length_is_told_that_alone(
+    moved: Environment, length: timedelta
+) -> None:
+    """Of two days, one of the served intervals is in the midst of another."""
+    write_speed(moved, interval(2), batch_id=4, high=1, version="v1")
+    other = dataclasses.replace(MOVED, interval=length)
+    LakeStore(moved).write(Lake("").declaration("v2"), declaration_text(other).encode())
+    (problem,) = topic_changes(moved, MOVED, "v2")
+    assert problem.startswith("its intervals are of another length than the served ones (")
+    assert problem in problems(moved)
+
+
 def test_what_is_counted_and_not_archived_is_waited_for(moved: Environment) -> None:
     archived(moved, "new_ticks", OPEN, [b"a", b"b", b"b"])
     write_processed(moved, "v1", 8)
