@@ -101,12 +101,14 @@ def _with_fragment(content: str) -> str:
 
 
 def _without_fragment(content: str) -> str:
-    if _fragment() not in content:
+    """Whatever white space is left behind the fragment, which Ambari may trim from the template's end."""
+    before, found, after = content.partition(_fragment().rstrip())
+    if not found or after.lstrip(" \t\r")[:1] not in ("", "\n"):
         raise MillraceError(
             f"Ambari's kafka-env has the line {_mark()!r}, and others than these after it:\n{_fragment()}"
             "take them out in Ambari (Kafka, Configs, kafka-env template), then clear this task"
         )
-    return content.replace(_fragment(), "")
+    return before + after.lstrip(" \t\r").removeprefix("\n")
 
 
 def _mark() -> str:

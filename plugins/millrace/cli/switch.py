@@ -71,17 +71,13 @@ def switch(
     if now and now.version == wanted:
         _tell(now, "already", as_json)
         return
-    check_switch(
-        environment,
-        found,
-        wanted,
-        wait=timedelta(seconds=wait),
-        look_back=None if look_back is None else timedelta(days=look_back),
-        allow_older=allow_older,
-        leave_events=leave_events,
-    )
+    days = None if look_back is None else timedelta(days=look_back)
+    allowed = {"allow_older": allow_older, "leave_events": leave_events}
+    check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
     if not yes and now:
         _ask(environment, found, now.version, wanted)
+        # The streams ran on while somebody thought.
+        check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
     expected = now.version if now else None
     _tell(commit(environment, found, wanted, _person(), reason, expected=expected), "from now on", as_json)
 
@@ -94,7 +90,6 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
-    from millrace.lake.readiness import served_offsets, switch_problems
     from millrace.lake.serving import restored, serving_history
     from millrace.lake.serving import rollback as commit
 
@@ -102,12 +97,21 @@ def rollback(pipeline: Pipe, yes: Yes = False, reason: Reason = "", as_json: Jso
     history = serving_history(environment, found)
     before, expected = restored(history), history[-1].version if history else None
     if before and expected:
-        offsets = served_offsets(environment, found, before.version)
-        for problem in switch_problems(environment, found, before.version, offsets):
+        for problem in _problems(environment, found, before.version):
             typer.echo(f"version {before.version}: {problem}", err=True)
         if not yes:
             _ask(environment, found, expected, before.version)
     _tell(commit(environment, found, _person(), reason, expected=expected), "from now on", as_json)
+
+
+def _problems(environment: Environment, pipeline: Pipeline, version: str) -> list[str]:
+    """What the version lacks; that nobody knows it is no reason to stay with a wrong answer either."""
+    from millrace.lake.readiness import served_offsets, switch_problems
+
+    try:
+        return switch_problems(environment, pipeline, version, served_offsets(environment, pipeline, version))
+    except Exception as error:  # noqa: BLE001 - whatever a client of a damaged or silent lake raises
+        return [f"what it lacks by now is not known ({type(error).__name__}: {error})"]
 
 
 def _ask(environment: Environment, pipeline: Pipeline, served: str, wanted: str) -> None:

@@ -107,7 +107,8 @@ class Claim:
     def look(self, needed: KafkaEnd | None = None, *, at_all: bool = False) -> Look:
         """One look, without waiting. `needed` is that of the look before. Raises what the lake's client raises.
 
-        With `at_all`, gaps of the archive are looked for at all events, not only where nothing else is missing.
+        With `at_all`, gaps of the archive and what another topic has are looked for at all events, not only where
+        nothing else is missing.
         """
         end = needed or current_end(self.environment, self.topic.name)
         coverage = read_coverage(self.environment, self.topic)
@@ -115,10 +116,11 @@ class Claim:
             *self._unknown(end),
             *self._behind(end, coverage),
             *self._beyond(end, coverage),
-            *self._left_out(),
         )
         if self.interval and coverage:
             missing = (*missing, *self._gaps(is_new=not end.problem and (at_all or not missing)))
+        if at_all or not missing:
+            missing = (*missing, *self._left_out())
         is_final = bool(end.offsets) and end.told_at >= self.due
         wanted = self.reads or self.interval
         accepted = accepted_within(self.environment, self.topic.name, wanted) if wanted else []

@@ -125,28 +125,34 @@ def switch_problems(
     whole = whole_intervals(environment, pipeline, version, speed.get(version, ()))
     since = datetime.now(UTC) - look_back if look_back else None
     older = [each for each in served if each.interval.id not in of_version and (not since or each.interval.end > since)]
+    lengths = list(length_problems([*served, *(each for each in published if each.version == version)]))
     return [
         *_behind(pipeline, version, offsets, processed_offsets(environment, pipeline, version) or {}),
         *_vanishing(pipeline, version, shown - of_version - whole),
-        *([] if leave_events else topic_changes(environment, pipeline, version, log)),
+        *([] if leave_events or lengths else topic_changes(environment, pipeline, version, log)),
         *([] if allow_older else _older(pipeline, version, older)),
-        *length_problems([*served, *(each for each in published if each.version == version)]),
+        *lengths,
     ]
 
 
 def topic_changes(environment: Environment, pipeline: Pipeline, version: str, log: SpeedLog | None = None) -> list[str]:
     """Those of `switch_problems` that come of reading another topic than what is served: see
-    `millrace.lake.topic_change`."""
+    `millrace.lake.topic_change`. Where its intervals are of another length, that alone, for they cannot be compared."""
     versions = preferred_versions(environment, pipeline)
     if len({declared(environment, pipeline, each).topic.name for each in (version, *versions)}) == 1:
         return []
+    processed = processed_offsets(environment, pipeline, versions[0]) or {}  # first: what is looked at below has it all
     published = all_publications(environment, pipeline)
     taken_over = {each.interval.id for each in published if each.version == version}
     served = served_publications(published, versions)
     others = [each for each in served if each.version != version]
     speed = (log or SpeedLog(environment, pipeline)).intervals().get(versions[0], {})
     shown = set(speed) - {each.interval.id for each in served}
-    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over))
+    compared = (version, versions[0]) if shown else (version,)
+    lengths = (declared(environment, pipeline, each).interval for each in compared)
+    if problems := list(length_problems(served, *lengths)):
+        return problems
+    return list(topic_problems(environment, pipeline, version, versions[0], shown, others, taken_over, processed))
 
 
 def _behind(pipeline: Pipeline, version: str, offsets: Mapping[int, int], has: Mapping[int, int]) -> Iterator[str]:

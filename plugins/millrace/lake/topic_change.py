@@ -12,7 +12,6 @@ from jobs.lake import Lake, archive_query
 from jobs.pipeline import Pipeline
 from jobs.topic import Topic
 from millrace.environment import Environment
-from millrace.lake.catch_up import processed_offsets
 from millrace.lake.coverage import read_coverage
 from millrace.lake.declared import declared
 from millrace.lake.event_counts import count_events, step_of
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["lacking_events", "topic_problems"]
 
 _LISTED = 5
+_REMEMBERED = 10_000
 _MICROSECOND = timedelta(microseconds=1)
+_answers: dict[tuple[object, Interval], int] = {}  # by the state of both archives, and a span
 
 
 def topic_problems(
@@ -38,11 +39,13 @@ def topic_problems(
     shown: Collection[str],
     published: Collection[Publication],
     taken_over: Collection[str],
+    processed: Mapping[int, int],
 ) -> Iterator[str]:
     """Why events would lack in the view once the version is served, for it reads another topic than what answers now.
 
     `shown`: the intervals (their ids) that the speed layer of version `served` serves. `published`: what other versions
     have published and serve; the version would answer for those `taken_over`, for it has published them too.
+    `processed`: the offsets that the stream of version `served` had processed before `shown` was asked for.
     """
     to = declared(environment, pipeline, version)
     answers: dict[str, list[Interval]] = defaultdict(list)
@@ -54,12 +57,16 @@ def topic_problems(
         topic = declared(environment, pipeline, now).topic
         if topic.name == to.topic.name:
             continue
+        if now == served and shown:  # before the archive is opened to be counted, else it may have been behind then
+            yield from _uncounted(environment, topic, served, processed)
         if lacking := _lacking(environment, to, to.topic, topic, answers[now]):
-            yield _vanishing(to, topic, now, lacking)
+            open_still = {each for each in lacking if now == served and each.id in shown and each.id not in taken_over}
+            runs = open_still - set(_lacking(environment, to, topic, to.topic, open_still))
+            for those, is_run in ((runs, True), (set(lacking) - runs, False)):
+                if those:
+                    yield _vanishing(to, topic, now, {each: lacking[each] for each in sorted(those)}, is_run)
         if lacking := _lacking(environment, to, topic, to.topic, kept[now]):
             yield _unseen(to, topic, version, now, lacking)
-        if now == served and shown:
-            yield from _uncounted(environment, pipeline, topic, served)
 
 
 def lacking_events(
@@ -69,19 +76,22 @@ def lacking_events(
     of which it lacks none are left out.
 
     An event is there too where one of the same span has the same bytes, and as often: one topic may be a copy of the
-    other.
+    other. Of tables that have not changed the answer is remembered: who waits may ask again and again.
     """
     theirs = open_table(environment, Lake(environment.lake).raw(other.name)) if spans else None
     if theirs is None:
         return {}
-    counted = count_events(theirs, other.event_time, dict.fromkeys(spans, 0), {})
     mine = open_table(environment, Lake(environment.lake).raw(topic.name))
-    lacking = {
-        span: count if mine is None else _not_in(mine, topic, theirs, other, span)
-        for span, count in sorted(counted.items())
-        if count
-    }
-    return {span: count for span, count in lacking.items() if count}
+    of = (_state(theirs), other.event_time, mine and _state(mine), topic.event_time)
+    known = {span: _answers.get((of, span)) for span in set(spans)}
+    found = {span: count for span, count in known.items() if count is not None}
+    new = dict.fromkeys(known.keys() - found.keys(), 0)
+    for span, count in (count_events(theirs, other.event_time, new, {}) if new else {}).items():
+        found[span] = _not_in(mine, topic, theirs, other, span) if mine and count else count
+    if len(_answers) + len(new) > _REMEMBERED:
+        _answers.clear()
+    _answers.update({(of, span): found[span] for span in new})
+    return {span: found[span] for span in sorted(found) if found[span]}
 
 
 def _lacking(
@@ -93,12 +103,17 @@ def _lacking(
     return {each: found[span] for each, span in sorted(spans.items()) if span in found}
 
 
-def _vanishing(to: Pipeline, topic: Topic, now: str, lacking: Mapping[Interval, int]) -> str:
+def _vanishing(to: Pipeline, topic: Topic, now: str, lacking: Mapping[Interval, int], is_run: bool) -> str:
+    """`is_run`: whether a run of version `now` would answer for these intervals, and have all."""
+    copy = f"have the same records written to topic {to.topic.name!r} too"
+    run = (
+        f"once such an interval has ended, publish it under version {now}, which goes on answering for it:"
+        f" `millrace reprocess {to.name} --version {now} INTERVAL …`"
+    )
+    remedy = f"{run}; or {copy}" if is_run else f"{copy}, for no run of version {now} would answer for all of them"
     return (
         f"it reads topic {to.topic.name!r}, which lacks {_told(lacking)} that topic {topic.name!r} has; they would"
-        f" vanish from the view: once such an interval has ended, publish it under version {now}, which goes on"
-        f" answering for it: `millrace reprocess {to.name} --version {now} INTERVAL …`; or have the same records"
-        f" written to topic {to.topic.name!r} too (a switch leaves them out with --leave-events)"
+        f" vanish from the view: {remedy} (a switch leaves them out with --leave-events)"
     )
 
 
@@ -117,10 +132,10 @@ def _told(lacking: Mapping[Interval, int]) -> str:
     return f"{sum(lacking.values()):,} events (of {', '.join(ids[:_LISTED])}{more})"
 
 
-def _uncounted(environment: Environment, pipeline: Pipeline, topic: Topic, served: str) -> Iterator[str]:
-    """What is archived was counted above: it has to be all that is served."""
-    coverage, processed = read_coverage(environment, topic), processed_offsets(environment, pipeline, served) or {}
-    if missing := behind(coverage.offsets if coverage else {}, processed):
+def _uncounted(environment: Environment, topic: Topic, served: str, processed: Mapping[int, int]) -> Iterator[str]:
+    """Only what is archived can be counted: it has to be all that is served."""
+    coverage = read_coverage(environment, topic)
+    if missing := behind(coverage.offsets if coverage else {}, dict(processed)):
         yield (
             f"it reads another topic than version {served}, and the archive of topic {topic.name!r} lacks {missing:,}"
             f" records that version {served} has processed, so that nobody knows what would vanish from the view; wait"
@@ -128,20 +143,26 @@ def _uncounted(environment: Environment, pipeline: Pipeline, topic: Topic, serve
         )
 
 
+def _state(archive: DeltaTable) -> tuple[str, int]:
+    """What is in it: a table that was deleted and made again has another id."""
+    return str(archive.metadata().id), archive.version()
+
+
 def _not_in(mine: DeltaTable, topic: Topic, theirs: DeltaTable, other: Topic, span: Interval) -> int:
     sql = f"""
         SELECT coalesce(sum(theirs.found - coalesce(mine.found, 0)), 0) AS lacking
         FROM ({_by_value("of_other", other, span)}) theirs LEFT JOIN ({_by_value("of_topic", topic, span)}) mine
-        ON theirs.value = mine.value WHERE theirs.found > coalesce(mine.found, 0)"""
+        ON theirs.digest IS NOT DISTINCT FROM mine.digest WHERE theirs.found > coalesce(mine.found, 0)"""
     return int(query_tables({"of_topic": mine, "of_other": theirs}, sql)[0]["lacking"])
 
 
 def _by_value(table: str, topic: Topic, span: Interval) -> str:
+    """A digest stands for the value: of a day of large records the values themselves are more than memory holds."""
     step = binned(topic.event_time, step_of([span]))
     last_day = (span.end - _MICROSECOND).date()
     return (
-        f"SELECT value, count(*) AS found FROM {table}"
+        f"SELECT sha256(value) AS digest, count(*) AS found FROM {table}"
         f" WHERE event_date BETWEEN DATE '{span.start.date()}' AND DATE '{last_day}'"
         f" AND {step} >= TIMESTAMP '{span.start.isoformat()}' AND {step} < TIMESTAMP '{span.end.isoformat()}'"
-        " GROUP BY value"
+        " GROUP BY sha256(value)"
     )

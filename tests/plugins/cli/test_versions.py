@@ -135,6 +135,20 @@ def test_a_switch_shows_what_changes_and_asks(millrace: Millrace, lake_here: Env
     assert served_version(lake_here, stock_high_low) == CODE
 
 
+def test_what_happens_while_somebody_thinks_is_looked_at_before_the_switch(
+    millrace: Millrace, lake_here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def yes(*_: object, **__: object) -> bool:
+        write_speed(lake_here, interval(2), batch_id=1, high=5, version="v1")
+        return True
+
+    monkeypatch.setattr("typer.confirm", yes)
+    code, _, errors = millrace("switch", "stock_high_low", "--wait", "0")
+    assert code == 1
+    assert f"the speed layer serves would have no rows, or only late ones: {interval(2).id}" in errors
+    assert served_version(lake_here, stock_high_low) == "v1"
+
+
 def test_scripts_switch_and_roll_back_without_a_question(millrace: Millrace, lake_here: Environment) -> None:
     told = json.loads(millrace("switch", "stock_high_low", CODE, "--yes", "--reason", "new", "--json")[1])
     assert (told["versions"], told["reason"]) == ([CODE, "v1"], "new")
@@ -178,4 +192,18 @@ def test_a_rollback_says_what_the_older_version_lacks_by_now_and_does_it(
         in errors
     )
     assert "serve v1 in place of" in printed
+    assert served_version(lake_here, stock_high_low) == "v1"
+
+
+def test_a_rollback_goes_back_although_nobody_can_say_what_that_version_lacks(
+    millrace: Millrace, lake_here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: object) -> None:
+        raise ConnectionError("the lake is slow")
+
+    switch(lake_here, stock_high_low, CODE, "test", "")
+    monkeypatch.setattr("millrace.lake.readiness.processed_offsets", silent)
+    code, _, errors = millrace("rollback", "stock_high_low", "--yes")
+    assert code == 0
+    assert "version v1: what it lacks by now is not known (ConnectionError: the lake is slow)" in errors
     assert served_version(lake_here, stock_high_low) == "v1"

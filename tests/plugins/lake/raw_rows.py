@@ -38,7 +38,7 @@ def at(text: str) -> datetime:
 
 
 def archive(
-    environment: Environment, *times: datetime | str | None, topic: str = "stock_ticks", value: bytes = b"{}"
+    environment: Environment, *times: datetime | str | None, topic: str = "stock_ticks", value: bytes | None = b"{}"
 ) -> None:
     """Adds an event per time, in one commit; None is a dead letter."""
     moments = [at(time) if isinstance(time, str) else time for time in times]

@@ -110,6 +110,17 @@ def test_brokers_that_advertise_addresses_advertise_their_names_again(ambari: Am
     assert advertise_names(ambari, nobody) == []
 
 
+def test_white_space_that_ambari_trims_or_adds_at_the_end_of_its_template_changes_nothing(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    before = cluster.current("kafka-env")["content"].rstrip()
+    for end in ("", "\n", " \n\n", "\r\n"):
+        advertise_addresses(ambari, nobody)
+        ambari.configure("kafka-env", {"content": cluster.current("kafka-env")["content"].rstrip() + end})
+        advertise_names(ambari, nobody)
+        assert cluster.current("kafka-env")["content"].rstrip() == before
+
+
 def test_brokers_that_never_advertised_addresses_keep_their_configuration(
     ambari: Ambari, cluster: stand_in.Ambari
 ) -> None:
@@ -130,11 +141,13 @@ def test_going_back_to_names_is_finished_by_the_next_run_after_one_that_was_cut_
     assert not [broker for broker in ambari.brokers() if broker.is_stale]
 
 
+@pytest.mark.parametrize("is_within", [True, False], ids=["within", "behind the last"])
 def test_lines_in_kafka_env_that_are_not_as_they_were_put_there_are_for_a_person(
-    ambari: Ambari, cluster: stand_in.Ambari
+    ambari: Ambari, cluster: stand_in.Ambari, is_within: bool
 ) -> None:
     advertise_addresses(ambari, nobody)
-    changed = cluster.current("kafka-env")["content"].replace("sed -i", "sed -i -E")
+    content = cluster.current("kafka-env")["content"]
+    changed = content.replace("sed -i", "sed -i -E") if is_within else f"{content.rstrip()} # ours\n"
     ambari.configure("kafka-env", {"content": changed})
     with pytest.raises(MillraceError, match="take them out in Ambari"):
         advertise_names(ambari, nobody)
