@@ -56,12 +56,20 @@ def replicate(*, policy: RestartPolicy | None = None, environment: str | None = 
     return dag
 
 
-def check_replica(*, schedule: str | None = "0 4 * * *", environment: str | None = None) -> DAG:
-    """The DAG `check_replica`, which fails where the replica lacks a record. `environment` as for `replicate`."""
+def check_replica(
+    *,
+    schedule: str | None = "0 4 * * *",
+    environment: str | None = None,
+    timeout: timedelta = timedelta(hours=6),
+) -> DAG:
+    """The DAG `check_replica`, which fails where the replica lacks a record. `environment` as for `replicate`.
+
+    It fails too where reading both clusters takes longer than `timeout`.
+    """
     dag = _dag("check_replica", "Proves that the replica has every record.", _CHECKS, schedule)
     with dag:
 
-        @task(retries=1, retry_delay=timedelta(minutes=5))
+        @task(retries=1, retry_delay=timedelta(minutes=5), execution_timeout=timeout)
         def compare() -> list[dict[str, object]]:
             return check(environment)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.replication.job import mirrored_topics, replica_of
 from millrace.replication.pairing import Pairing, PartitionReport
 from millrace.replication.partition_reader import Cluster, PartitionReader, opened
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
 
 __all__ = ["check_replica", "verdict"]
 
@@ -67,28 +71,34 @@ def _compare(
             with opened(target) as in_replica:
                 _read_both(original, PartitionReader(in_replica, topic, partition), end, pairing, patience)
         committed = min(end, original.position)
-        known = _known(PartitionReader(at_source, topic, partition), set(pairing.surplus)) if target else ()
+        known = _known(at_source, topic, partition, set(pairing.surplus))
         return pairing.report(topic, partition, committed, known)
 
 
 def _read_both(
     original: PartitionReader, copy: PartitionReader, end: int, pairing: Pairing, patience: timedelta
 ) -> None:
-    """By turns, so that little waits for its partner."""
-    deadline = None
-    while not (_is_read(original, end) and copy.is_at_end and pairing.is_complete):
+    """By turns, so that little waits for its partner. The copy is read to the end that it has once the source is read;
+    what lacks then may come within `patience`. Ends are asked for: a topic that gets records never stands still.
+    """
+    goal = deadline = None
+    while True:
         _read_some(original, end, pairing)
         for _, record in copy.read(_POLL_S):
             pairing.in_replica(record)
-        if _is_read(original, end) and copy.is_at_end:
-            deadline = deadline or time.monotonic() + patience.total_seconds()
-            if time.monotonic() > deadline:
+        if not _is_read(original, end):
+            continue
+        if goal is None:
+            goal, deadline = copy.end(), time.monotonic() + patience.total_seconds()
+        elif _is_read(copy, goal):
+            if pairing.is_complete or deadline is None or time.monotonic() >= deadline:
                 return
+            goal = copy.end()
 
 
-def _is_read(original: PartitionReader, end: int) -> bool:
+def _is_read(reader: PartitionReader, end: int) -> bool:
     """Whether all that is committed below `end` was read: an open transaction keeps back what lies behind it."""
-    return original.position >= end or original.is_at_end
+    return reader.position >= end or reader.is_at_end
 
 
 def _read_some(original: PartitionReader, end: int, pairing: Pairing) -> None:
@@ -99,9 +109,13 @@ def _read_some(original: PartitionReader, end: int, pairing: Pairing) -> None:
             pairing.at_source(offset, record)
 
 
-def _known(original: PartitionReader, surplus: set[bytes]) -> set[bytes]:
-    """Those that the source has; it is read once more only where there is a surplus."""
+def _known(at_source: Consumer, topic: str, partition: int, surplus: set[bytes]) -> set[bytes]:
+    """Those that the source has; it is read once more, to the end that it has now, only where there is a surplus."""
     found: set[bytes] = set()
-    while surplus and not original.is_at_end:
+    if not surplus:
+        return found
+    original = PartitionReader(at_source, topic, partition)
+    end = original.end()
+    while not _is_read(original, end):
         found.update(record for _, record in original.read(_POLL_S) if record in surplus)
     return found

@@ -1,0 +1,113 @@
+"""The comparison of two clusters, both of them librdkafka's own mock brokers: what is there is put there by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from millrace.environment import Environment, StorageAccount
+from millrace.home import Home
+from millrace.replica import Replica
+from millrace.replication.check import check_replica
+from millrace.replication.pairing import PartitionReport
+
+pytestmark = pytest.mark.timeout(60)
+
+STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
+TOPIC = "ticks"
+NONE_WAITED_FOR = timedelta(0)
+
+
+class Broker:
+    """A mock broker, which lives as long as its producer."""
+
+    def __init__(self) -> None:
+        self.producer = Producer({"test.mock.num.brokers": 1, "linger.ms": 0, "log_level": 0})
+        (broker,) = self.producer.list_topics(timeout=10).brokers.values()
+        self.bootstrap = f"{broker.host}:{broker.port}"
+
+    def send(self, *values: str) -> None:
+        for value in values:
+            self.producer.produce(TOPIC, value.encode(), partition=0, timestamp=1_600_000_000_000)
+        assert self.producer.flush(10) == 0
+
+
+@pytest.fixture
+def source() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def replica() -> Broker:
+    return Broker()
+
+
+def environment(source: Broker, replica: Broker) -> Environment:
+    copied = Replica(Home(Path("/none")), replica.bootstrap, {}, topics=(TOPIC,))
+    return Environment("test", "fake", source.bootstrap, {}, "abfs://lake", STORAGE, replica=copied)
+
+
+def compared(source: Broker, replica: Broker, patience: timedelta = NONE_WAITED_FOR) -> PartitionReport:
+    """Of partition 0; mock topics have others, which are empty."""
+    return next(check_replica(environment(source, replica), patience))
+
+
+def counts(report: PartitionReport) -> tuple[int, int, int, int, int]:
+    return report.records, report.lag, report.missing, report.duplicates, report.strangers
+
+
+@contextmanager
+def meanwhile(act: Callable[[int], object]) -> Iterator[None]:
+    """Acts all the time, so that no read of 0.2 s ends with nothing."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        number = 0
+        while not over.wait(0.005):
+            act(number)
+            number += 1
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_is_there_behind_missing_and_strange_is_counted(source: Broker, replica: Broker) -> None:
+    source.send(*"abcde")
+    replica.send(*"bdbx")
+    assert counts(compared(source, replica)) == (5, 1, 2, 1, 1)
+
+
+def test_it_ends_while_the_topic_gets_records(source: Broker, replica: Broker) -> None:
+    source.send(*"abc")
+    replica.send(*"ac")
+
+    def both(number: int) -> None:
+        for broker in (source, replica):
+            broker.send(f"later {number}")
+
+    with meanwhile(both):
+        report = compared(source, replica, patience=timedelta(seconds=1))
+    assert report.missing == 1
+
+
+def test_what_comes_within_the_patience_is_waited_for_while_others_come(source: Broker, replica: Broker) -> None:
+    source.send(*"abc")
+    replica.send(*"ab")
+
+    def replicate(number: int) -> None:
+        replica.send("c" if number == 200 else f"other {number}")
+
+    with meanwhile(replicate):
+        report = compared(source, replica, patience=timedelta(seconds=30))
+    assert (report.lag, report.missing) == (0, 0)
