@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
@@ -13,7 +15,10 @@ from millrace.replication.pairing import digest
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
-__all__ = ["Cluster", "PartitionReader", "opened"]
+__all__ = ["SILENCE", "Cluster", "PartitionReader", "opened"]
+
+SILENCE = timedelta(seconds=60)
+"""How long a cluster may send nothing of what it has."""
 
 _TIMEOUT_S = 15.0
 _BATCH = 5_000
@@ -35,11 +40,14 @@ class Cluster:
 
 
 class PartitionReader:
-    """Reads a partition from its first record on; what follows when it was at the end is read later."""
+    """Reads a partition of the cluster from its first record on; what follows when it was at the end is read later."""
 
-    def __init__(self, consumer: Consumer, topic: str, partition: int) -> None:
+    def __init__(
+        self, cluster: Cluster, consumer: Consumer, topic: str, partition: int, silence: timedelta = SILENCE
+    ) -> None:
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
+        self._cluster, self._silence, self._silent_s = cluster, silence, 0.0
         self._consumer, self._place = consumer, TopicPartition(topic, partition, OFFSET_BEGINNING)
         self.position = 0
         self.is_at_end = False
@@ -51,11 +59,21 @@ class PartitionReader:
         return int(end)
 
     def read(self, wait_s: float) -> list[tuple[int, bytes]]:
-        """Some more records: their offsets and digests; empty where none came within `wait_s`, or at the end."""
-        found = []
-        for message in self._consumer.consume(_BATCH, timeout=wait_s):
-            if record := self._record(message):
-                found.append(record)
+        """Some more records: their offsets and digests; empty where none came within `wait_s`, or at the end.
+
+        Raises MillraceError after `silence` of waiting in which neither a record came nor the end: the client tries for
+        ever to reach a cluster that is gone, and tells nothing.
+        """
+        started = time.monotonic()
+        messages = self._consumer.consume(_BATCH, timeout=wait_s)
+        found = [record for message in messages if (record := self._record(message))]
+        self._silent_s = 0.0 if messages or self.is_at_end else self._silent_s + time.monotonic() - started
+        if self._silent_s > self._silence.total_seconds():
+            raise MillraceError(
+                f"{self._cluster.name} at {self._cluster.bootstrap}: {self._place.topic}[{self._place.partition}] sent"
+                f" nothing behind offset {self.position:,} for {self._silent_s:.0f} s, neither a record nor its end;"
+                " see that its brokers are up and reached from here, and check again"
+            )
         return found
 
     def _record(self, message: Message) -> tuple[int, bytes] | None:

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from jobs.errors import MillraceError
 from millrace.environment import Environment, StorageAccount
 from millrace.home import Home
 from millrace.replica import Replica
 from millrace.replication.check import check_replica
 from millrace.replication.pairing import PartitionReport
+from millrace.replication.partition_reader import Cluster, PartitionReader, opened
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,6 +33,9 @@ class Broker:
         self.producer = Producer({"test.mock.num.brokers": 1, "linger.ms": 0, "log_level": 0})
         (broker,) = self.producer.list_topics(timeout=10).brokers.values()
         self.bootstrap = f"{broker.host}:{broker.port}"
+
+    def close(self) -> None:
+        del self.producer
 
     def send(self, *values: str) -> None:
         for value in values:
@@ -60,6 +65,10 @@ def compared(source: Broker, replica: Broker, patience: timedelta = NONE_WAITED_
 
 def counts(report: PartitionReport) -> tuple[int, int, int, int, int]:
     return report.records, report.lag, report.missing, report.duplicates, report.strangers
+
+
+def reads(reader: PartitionReader, times: int) -> list[tuple[int, bytes]]:
+    return [record for _ in range(times) for record in reader.read(0.1)]
 
 
 @contextmanager
@@ -111,3 +120,26 @@ def test_what_comes_within_the_patience_is_waited_for_while_others_come(source: 
     with meanwhile(replicate):
         report = compared(source, replica, patience=timedelta(seconds=30))
     assert (report.lag, report.missing) == (0, 0)
+
+
+def test_a_cluster_that_goes_away_in_the_middle_ends_it(source: Broker) -> None:
+    source.send(*"abc")
+    cluster = Cluster("the replica", source.bootstrap, {})
+    told = (
+        r"the replica at 127.*: ticks\[0\] sent nothing behind offset 0 for 1 s, neither a record nor its end; see that"
+    )
+    with opened(cluster) as consumer:
+        reader = PartitionReader(cluster, consumer, TOPIC, 0, silence=timedelta(seconds=1))
+        source.close()
+        with pytest.raises(MillraceError, match=told):
+            reads(reader, 50)
+
+
+def test_a_partition_that_was_read_to_its_end_may_be_silent(source: Broker) -> None:
+    source.send(*"abc")
+    cluster = Cluster("the replica", source.bootstrap, {})
+    with opened(cluster) as consumer:
+        reader = PartitionReader(cluster, consumer, TOPIC, 0, silence=timedelta(seconds=1))
+        found = reads(reader, 30)
+    assert [offset for offset, _ in found] == [0, 1, 2]
+    assert reader.is_at_end
