@@ -83,11 +83,11 @@ class _Comparison:
                 with opened(target) as in_replica:
                     self._read_both(original, self._reader(target, in_replica), end)
             committed = min(end, original.position)
-            known = self._known(source, at_source) if target else ()
+            known = self._known(source, at_source, end) if target else ()
             return self.pairing.report(self.topic, self.partition, committed, known)
 
-    def _reader(self, cluster: Cluster, consumer: Consumer) -> PartitionReader:
-        return PartitionReader(cluster, consumer, self.topic, self.partition, self.silence)
+    def _reader(self, cluster: Cluster, consumer: Consumer, start: int | None = None) -> PartitionReader:
+        return PartitionReader(cluster, consumer, self.topic, self.partition, self.silence, start)
 
     def _read_both(self, original: PartitionReader, copy: PartitionReader, end: int) -> None:
         """By turns, so that little waits for its partner. The copy is read to the end that it has once the source is
@@ -115,15 +115,20 @@ class _Comparison:
             if offset < end:
                 self.pairing.at_source(offset, record)
 
-    def _known(self, source: Cluster, at_source: Consumer) -> set[bytes]:
-        """What of the surplus the source has: it is read once more, to its end of now, only where there is any."""
+    def _known(self, source: Cluster, at_source: Consumer, end: int) -> set[bytes]:
+        """What of the surplus the source has below `end`; what it got since is no surplus, and taken off. Nothing is
+        read but for a surplus."""
+        if self.pairing.surplus:
+            later = self._reader(source, at_source, end)
+            now = later.end()
+            while not _is_read(later, now):
+                for _, record in later.read(_POLL_S):
+                    self.pairing.later_at_source(record)
         found: set[bytes] = set()
-        if not (surplus := set(self.pairing.surplus)):
-            return found
-        original = self._reader(source, at_source)
-        end = original.end()
-        while not _is_read(original, end):
-            found.update(record for _, record in original.read(_POLL_S) if record in surplus)
+        if self.pairing.surplus:
+            earlier, surplus = self._reader(source, at_source), self.pairing.surplus
+            while not _is_read(earlier, end):
+                found.update(record for offset, record in earlier.read(_POLL_S) if offset < end and record in surplus)
         return found
 
 

@@ -66,9 +66,7 @@ class Pairing:
             self._waiting.setdefault(record, deque()).append(offset)
             return
         self._last = max(self._last, offset)
-        self._surplus[record] -= 1
-        if not self._surplus[record]:
-            del self._surplus[record]
+        self._take_off(record)
 
     def in_replica(self, record: bytes) -> None:
         """The replica has this record, by its digest."""
@@ -79,6 +77,16 @@ class Pairing:
         self._last = max(self._last, waiting.popleft())
         if not waiting:
             del self._waiting[record]
+
+    def later_at_source(self, record: bytes) -> None:
+        """The source got this record too late to be looked at: where the replica has it already, that is no surplus."""
+        if record in self._surplus:
+            self._take_off(record)
+
+    def _take_off(self, record: bytes) -> None:
+        self._surplus[record] -= 1
+        if not self._surplus[record]:
+            del self._surplus[record]
 
     @property
     def is_complete(self) -> bool:

@@ -40,16 +40,26 @@ class Cluster:
 
 
 class PartitionReader:
-    """Reads a partition of the cluster from its first record on; what follows when it was at the end is read later."""
+    """Reads a partition of the cluster from the offset `start` on, by default from its first record; what follows when
+    it was at the end is read later."""
 
     def __init__(
-        self, cluster: Cluster, consumer: Consumer, topic: str, partition: int, silence: timedelta = SILENCE
+        self,
+        cluster: Cluster,
+        consumer: Consumer,
+        topic: str,
+        partition: int,
+        silence: timedelta = SILENCE,
+        start: int | None = None,
     ) -> None:
         from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
         self._cluster, self._silence, self._silent_s = cluster, silence, 0.0
-        self._consumer, self._place = consumer, TopicPartition(topic, partition, OFFSET_BEGINNING)
-        self.position = 0
+        self._consumer, self._place = (
+            consumer,
+            TopicPartition(topic, partition, OFFSET_BEGINNING if start is None else start),
+        )
+        self.position = start or 0
         self.is_at_end = False
         consumer.assign([self._place])
 

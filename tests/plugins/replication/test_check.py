@@ -143,3 +143,20 @@ def test_a_partition_that_was_read_to_its_end_may_be_silent(source: Broker) -> N
         found = reads(reader, 30)
     assert [offset for offset, _ in found] == [0, 1, 2]
     assert reader.is_at_end
+
+
+def test_what_both_get_during_the_check_is_neither_a_duplicate_nor_strange(source: Broker, replica: Broker) -> None:
+    source.send(*"abc")
+    replica.send(*"abbz")  # a duplicate and a stranger
+
+    def replicate(number: int) -> None:
+        for broker in (source, replica):
+            broker.send("a" if number == 100 else f"later {number}")
+        if number == 300:
+            replica.send("c")
+
+    with meanwhile(replicate):
+        report = compared(source, replica, patience=timedelta(seconds=30))
+    assert counts(report) == (3, 0, 0, 1, 1)
+    source.send("last")
+    assert report.source_end < compared(source, replica).source_end - 300
