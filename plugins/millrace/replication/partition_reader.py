@@ -117,14 +117,16 @@ def opened(cluster: Cluster) -> Iterator[Consumer]:
         "auto.offset.reset": "earliest",
         "log_level": 0,
     }
-    consumer = Consumer(settings)
+    consumer = None
     try:
+        consumer = Consumer(settings)
         yield consumer
     except KafkaException as error:
         told = error.args[0]
         raise MillraceError(
             f"{cluster.name} at {cluster.bootstrap}: {told.str() if hasattr(told, 'str') else told}; see that it is up,"
-            " and that the login and the certificates in the environment's file are right"
+            " and that the settings, the login and the certificates in the environment's file are right"
         ) from error
     finally:
-        consumer.close()
+        if consumer is not None:
+            consumer.close()

@@ -13,6 +13,8 @@ from millrace.home import Home
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
 from millrace.replication import job
+from millrace.replication.first_start import require_brokers
+from millrace.replication.partition_reader import Cluster, opened
 from millrace.replication.properties import mirror_files, properties_text
 from millrace.stack.private_file import write_private
 
@@ -145,6 +147,10 @@ def test_values_are_written_as_java_reads_them() -> None:
         ("replication_factor = 0", r"replica\.replication_factor is 0; write a whole number from 1"),
         ("tasks = true", r"replica\.tasks is True; write a whole number"),
         ('exactly_once = "yes"', r"replica\.exactly_once is 'yes'; write true or false"),
+        (
+            "exactly_onc = true",
+            r"replica\.exactly_onc is True; that is no setting; use one of: bootstrap, connection, top",
+        ),
         ('heap = "lots"', r"replica\.heap is 'lots'; write it as Java does"),
         ('"sasl.password" = "p"', r"secrets do not stand in a file: name an Airflow connection in replica\.connection"),
         ('"ssl.cipher.suites" = "x"', r"replica\.ssl\.cipher\.suites is 'x'; of these settings drivers know"),
@@ -153,6 +159,17 @@ def test_values_are_written_as_java_reads_them() -> None:
 def test_what_is_wrong_in_the_file_is_told(home: Home, more: str, told: str) -> None:
     with pytest.raises(MillraceError, match=told):
         environment(home, more)
+
+
+def test_a_setting_that_no_client_knows_is_told_at_the_first_start_and_by_the_check(home: Home) -> None:
+    found = environment(home, '"fetch.wait.max.mss" = "1"')
+    with pytest.raises(
+        MillraceError, match=r"'mirrored': \[replica\] has a setting .*: .*fetch\.wait\.max\.mss.*correct it"
+    ):
+        require_brokers(found, job.replica_of(found))
+    cluster = Cluster("the replica", "127.0.0.1:1", {"fetch.wait.max.mss": "1"})
+    with pytest.raises(MillraceError, match=r"the replica at 127.*fetch\.wait\.max\.mss.*; see that"), opened(cluster):
+        pass
 
 
 def test_a_replica_elsewhere_needs_brokers(home: Home) -> None:
