@@ -30,7 +30,8 @@ def check_replica(
     It is about the records that the source had when the partition's turn came: those that the replica has not got yet
     are waited for, for `patience` after both were read to their ends. Records are compared by key, value, headers and
     timestamp. Memory is needed for what has no partner, not for the topic. Raises MillraceError where a cluster does
-    not answer, or sends nothing for `silence` before the end, and for a topic that the source does not have.
+    not answer, or sends nothing for `silence` before the end, for a topic that the source does not have, and for one
+    whose timestamps the replica does not keep.
     """
     replica = replica_of(environment)
     source = Cluster("the source", environment.kafka_bootstrap, environment.kafka_options)
@@ -99,6 +100,7 @@ class _Comparison:
             self._read_some(original, end)
             for _, record in copy.read(_POLL_S):
                 self.pairing.in_replica(record)
+            self._require_times_of_source(copy)
             if not _is_read(original, end):
                 continue
             if goal is None:
@@ -107,6 +109,15 @@ class _Comparison:
                 if self.pairing.is_complete or deadline is None or time.monotonic() >= deadline:
                     return
                 goal = copy.end()
+
+    def _require_times_of_source(self, copy: PartitionReader) -> None:
+        """MirrorMaker sends the source's timestamps, whoever made them; a topic may be set to take its own."""
+        if copy.has_times_of_arrival:
+            raise MillraceError(
+                f"topic {self.topic!r}: the replica's records have the times of their arrival there"
+                " (message.timestamp.type=LogAppendTime), which cannot be compared with the source's; set CreateTime"
+                " for this topic of the replica: what arrives from then on keeps the source's"
+            )
 
     def _read_some(self, original: PartitionReader, end: int) -> None:
         if _is_read(original, end):

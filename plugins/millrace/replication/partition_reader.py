@@ -61,6 +61,8 @@ class PartitionReader:
         )
         self.position = start or 0
         self.is_at_end = False
+        self.has_times_of_arrival = False
+        """Whether a record was among them that its broker stamped (LogAppendTime)."""
         consumer.assign([self._place])
 
     def end(self) -> int:
@@ -87,7 +89,7 @@ class PartitionReader:
         return found
 
     def _record(self, message: Message) -> tuple[int, bytes] | None:
-        from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, KafkaException
+        from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException
 
         error, offset = message.error(), message.offset()
         if error is not None:
@@ -96,9 +98,10 @@ class PartitionReader:
             self.position, self.is_at_end = max(self.position, offset or 0), True
             return None
         kind, at = message.timestamp()
+        self.has_times_of_arrival |= kind == TIMESTAMP_LOG_APPEND_TIME
         self.position, self.is_at_end = int(offset or 0) + 1, False
         headers: Any = message.headers() or []
-        facts = (message.key(), message.value(), headers, at if kind == TIMESTAMP_CREATE_TIME else 0)
+        facts = (message.key(), message.value(), headers, at)
         return self.position - 1, digest(facts)
 
 

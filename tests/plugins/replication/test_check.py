@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Producer
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment, StorageAccount
 from millrace.home import Home
 from millrace.replica import Replica
-from millrace.replication.check import check_replica
+from millrace.replication.check import _Comparison, check_replica
 from millrace.replication.pairing import PartitionReport
 from millrace.replication.partition_reader import Cluster, PartitionReader, opened
 
@@ -24,6 +26,48 @@ pytestmark = pytest.mark.timeout(60)
 STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
 TOPIC = "ticks"
 NONE_WAITED_FOR = timedelta(0)
+
+
+@dataclass
+class Stamped:
+    """A record by its timestamp, and who made that; it stands in for a consumer's message."""
+
+    kind: int
+    at: int
+
+    def error(self) -> None:
+        return None
+
+    def offset(self) -> int:
+        return 0
+
+    def timestamp(self) -> tuple[int, int]:
+        return self.kind, self.at
+
+    def key(self) -> bytes:
+        return b"key"
+
+    def value(self) -> bytes:
+        return b"value"
+
+    def headers(self) -> None:
+        return None
+
+
+class StampedPartition:
+    """Stands in for a consumer: mock brokers have no LogAppendTime."""
+
+    def __init__(self, kind: int, at: int) -> None:
+        self.record = Stamped(kind, at)
+
+    def assign(self, places: object) -> None:
+        pass
+
+    def consume(self, most: int, timeout: float) -> list[Stamped]:
+        return [self.record]
+
+    def get_watermark_offsets(self, place: object, timeout: float) -> tuple[int, int]:
+        return 0, 1
 
 
 class Broker:
@@ -160,3 +204,26 @@ def test_what_both_get_during_the_check_is_neither_a_duplicate_nor_strange(sourc
     assert counts(report) == (3, 0, 0, 1, 1)
     source.send("last")
     assert report.source_end < compared(source, replica).source_end - 300
+
+
+def stamped(kind: int, at: int) -> PartitionReader:
+    consumer: Any = StampedPartition(kind, at)
+    return PartitionReader(Cluster("the replica", "nowhere", {}), consumer, TOPIC, 0)
+
+
+def test_times_that_the_source_made_at_arrival_are_compared_with_those_that_mirrormaker_sent() -> None:
+    """It does not replicate message.timestamp.type: in the replica they are times that the producer gave."""
+    comparison = _Comparison(TOPIC, 0, NONE_WAITED_FOR, timedelta(seconds=1))
+    comparison._read_both(stamped(TIMESTAMP_LOG_APPEND_TIME, 5), stamped(TIMESTAMP_CREATE_TIME, 5), 1)
+    assert comparison.pairing.is_complete
+    ((_, at_six),) = stamped(TIMESTAMP_LOG_APPEND_TIME, 6).read(0)
+    ((_, at_five),) = stamped(TIMESTAMP_LOG_APPEND_TIME, 5).read(0)
+    assert at_six != at_five
+
+
+def test_times_that_the_replica_made_at_arrival_are_no_times_of_the_source() -> None:
+    comparison = _Comparison(TOPIC, 0, NONE_WAITED_FOR, timedelta(seconds=1))
+    with pytest.raises(
+        MillraceError, match=r"'ticks': the replica's records have the times of their arrival.*set Create"
+    ):
+        comparison._read_both(stamped(TIMESTAMP_CREATE_TIME, 5), stamped(TIMESTAMP_LOG_APPEND_TIME, 9), 1)
