@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_replica", "verdict"]
 
 _POLL_S = 0.2
+_MOST_WAITING = 200_000
 
 
 def check_replica(
@@ -78,17 +79,22 @@ class _Comparison:
             original = self._reader(source, at_source)
             end = original.end()
             if target is None:
-                while not _is_read(original, end):
-                    self._read_some(original, end)
-            else:
-                with opened(target) as in_replica:
-                    self._read_both(original, self._reader(target, in_replica), end)
+                return self._behind(original, end)
+            with opened(target) as in_replica:
+                self._read_both(original, self._reader(target, in_replica), end)
             committed = min(end, original.position)
-            known = self._known(source, at_source, end) if target else ()
+            known = self._known(source, at_source, end)
             return self.pairing.report(self.topic, self.partition, committed, known)
 
     def _reader(self, cluster: Cluster, consumer: Consumer, start: int | None = None) -> PartitionReader:
         return PartitionReader(cluster, consumer, self.topic, self.partition, self.silence, start)
+
+    def _behind(self, original: PartitionReader, end: int) -> PartitionReport:
+        """Of a partition that is not in the replica: what has no partner for sure is counted, and not remembered."""
+        records = 0
+        while not _is_read(original, end):
+            records += sum(offset < end for offset, _ in original.read(_POLL_S))
+        return PartitionReport(self.topic, self.partition, min(end, original.position), records, records, 0, None, 0, 0)
 
     def _read_both(self, original: PartitionReader, copy: PartitionReader, end: int) -> None:
         """By turns, so that little waits for its partner. The copy is read to the end that it has once the source is
@@ -97,7 +103,8 @@ class _Comparison:
         """
         goal = deadline = None
         while True:
-            self._read_some(original, end)
+            if self.pairing.waiting < _MOST_WAITING or copy.is_at_end:
+                self._read_some(original, end)
             for _, record in copy.read(_POLL_S):
                 self.pairing.in_replica(record)
             self._require_times_of_source(copy)
