@@ -37,10 +37,11 @@ def check_replica(
     replica = replica_of(environment)
     source = Cluster("the source", environment.kafka_bootstrap, environment.kafka_options)
     target = Cluster("the replica", replica.bootstrap, replica.options)
+    remedy = "correct replica.topics" if replica.topics else "create it, or correct jobs/topics.py, which declares it"
     for topic in mirrored_topics(environment):
         partitions, there = source.partitions(topic), target.partitions(topic)
         if not partitions:
-            raise MillraceError(f"topic {topic!r}: {source.bootstrap} has none of that name; correct replica.topics")
+            raise MillraceError(f"topic {topic!r}: {source.bootstrap} has none of that name; {remedy}")
         for partition in partitions:
             copy = target if partition in there else None
             yield _Comparison(topic, partition, patience, silence).of(source, copy)

@@ -14,6 +14,7 @@ from millrace.replication.pairing import digest
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin._metadata import TopicMetadata
 
 __all__ = ["SILENCE", "Cluster", "PartitionReader", "opened"]
 
@@ -33,9 +34,23 @@ class Cluster:
     options: Mapping[str, str]
 
     def partitions(self, topic: str) -> list[int]:
-        """The topic's partitions, empty where there is none of that name. Raises MillraceError as `opened`."""
+        """The topic's partitions, empty where there is none of that name.
+
+        Raises MillraceError as `opened`, and where the cluster does not say: what a login may not see looks as if it
+        were not there.
+        """
         with opened(self) as consumer:
-            found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+            return self.told(consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic])
+
+    def told(self, found: TopicMetadata) -> list[int]:
+        """The partitions that the cluster has told of."""
+        from confluent_kafka import KafkaError
+
+        if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise MillraceError(
+                f"{self.name} at {self.bootstrap}: topic {found.topic!r}: {found.error.str()}; give the login in the"
+                " environment's file the rights to describe and to read it"
+            )
         return sorted(found.partitions)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME, KafkaError, Producer
+from confluent_kafka.admin._metadata import TopicMetadata
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment, StorageAccount
@@ -272,3 +273,33 @@ def test_the_source_is_not_read_far_ahead_of_a_replica_that_is_slower(
     comparison._read_both(original, copy, 5_000)
     assert comparison.pairing.waiting == lag
     assert copy.most_waiting <= 600 + lag
+
+
+def told_of(code: int | None) -> TopicMetadata:
+    found = TopicMetadata()
+    found.topic, found.error = TOPIC, None if code is None else KafkaError(code)
+    found.partitions = {1: None, 0: None} if code is None else {}
+    return found
+
+
+def test_a_topic_that_is_not_there_has_no_partitions_and_one_that_may_not_be_seen_is_an_error() -> None:
+    cluster = Cluster("the replica", "b:9093", {})
+    assert cluster.told(told_of(None)) == [0, 1]
+    assert cluster.told(told_of(KafkaError.UNKNOWN_TOPIC_OR_PART)) == []
+    with pytest.raises(
+        MillraceError, match=r"the replica at b:9093: topic 'ticks': .*authorization failed; give the login"
+    ):
+        cluster.told(told_of(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+
+
+@pytest.mark.parametrize(
+    ("named", "remedy"), [(("nothing",), "correct replica.topics"), ((), "correct jobs/topics.py")]
+)
+def test_a_topic_that_the_source_lacks_is_told_with_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, source: Broker, named: tuple[str, ...], remedy: str
+) -> None:
+    there = environment(source, source)
+    assert there.replica is not None
+    monkeypatch.setattr(Cluster, "partitions", lambda *_: [])  # a mock broker makes what it is asked for
+    with pytest.raises(MillraceError, match=f"has none of that name; .*{remedy}"):
+        next(check_replica(replace(there, replica=replace(there.replica, topics=named))))
