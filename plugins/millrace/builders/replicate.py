@@ -29,14 +29,15 @@ MirrorMaker 2, which runs on the machine of Airflow's workers. On the local plat
 
 When MirrorMaker ends, or a part of it fails, the end of its log is in the task's log and it is started again after
 {first} s, then twice as long each time up to {longest} s. After {limit} in a row that ended within {stable} min the
-task fails, stays failed, and says why. Where the file says `exactly_once`, nothing is lost or doubled by any of this;
-else records of the last seconds may be there twice. The DAG `check_replica` proves it.
+task fails, stays failed, and says why. Every record that the source still has is replicated, whatever of this happens:
+what it deletes while MirrorMaker stands, by its retention, is lost. Where the file says `exactly_once` nothing is
+doubled; else records of the last seconds may be there twice. The DAG `check_replica` proves it.
 """
 _CHECKS = """
 Reads the replicated topics on both clusters and compares them record by record: key, value, headers and timestamp. The
 task's log has a line for each partition: where the source ends, how many of its records are in the replica, how many
 are behind (lag) or missing, how many are there twice. The task fails unless every record that the source had when it
-began is in the replica.
+began, and still has, is in the replica.
 """
 
 
