@@ -33,6 +33,7 @@ __all__ = [
     "mirror_job",
     "mirrored_topics",
     "replica_of",
+    "secrets_file",
     "unanswered",
     "unreachable_clusters",
 ]
@@ -114,14 +115,20 @@ def _launch(environment: Environment, home: Home, job: SparkJob, folder: JobFold
     _ensure_broker(environment, home)
     replica, root = replica_of(environment), home.replication / environment.name
     require_brokers(environment, replica)
-    secrets, settings = root / "secrets.properties", folder.scratch / "mirror.properties"
+    java = _java(replica, home)  # before the secrets are there: what fails here starts nobody who would delete them
+    secrets, settings = secrets_file(environment, home), folder.scratch / "mirror.properties"
     files = mirror_files(environment, replica, job.arguments, secrets)
     write_private(secrets, properties_text(files.secrets))
     write_private(settings, properties_text(files.settings))
     stop = root / "notes" / Lake("").stop_request(job.name)
     python = [sys.executable, "-I", "-S", str(_DRIVER), str(stop), job.owner, str(secrets)]
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return [*python, *_java(replica, home), _MAIN, str(settings)], kept
+    return [*python, *java, _MAIN, str(settings)], kept
+
+
+def secrets_file(environment: Environment, home: Home) -> Path:
+    """What MirrorMaker's settings refer to; it is there while MirrorMaker runs."""
+    return home.replication / environment.name / "secrets.properties"
 
 
 def _java(replica: Replica, home: Home) -> list[str]:
