@@ -68,6 +68,8 @@ def replica_of(file: Table, home: Home, *, is_local: bool) -> Replica | None:
     table = file.table("replica")
     own = Table(table.path, table.name, {name: value for name, value in table.values.items() if name not in _OWN})
     settings = own.texts()
+    plain = {name: value for name, value in table.values.items() if "." not in name}  # Kafka's settings have dots
+    Table(table.path, table.name, plain).refuse_unknown(_OWN)
     check_kafka_options(table, settings)
     address = table.optional_text("bootstrap")
     if not is_local:

@@ -19,6 +19,7 @@ _SCRIPT = TEMPLATES / "scripts" / "install_packages.sh"
 _REQUIREMENTS, _WHEELS = "requirements.txt", "wheels/"
 # Of HDInsight 5.1, whose Python is 3.8; with the stable ABI also those of older ones.
 _INTERPRETERS = frozenset({"py3", "cp38"})
+_PARTS = (5, 6)  # of a wheel's name: the sixth is a build number
 _STABLE = frozenset({"cp36", "cp37", "cp38"})
 
 
@@ -42,6 +43,8 @@ def _check(archive: Path) -> None:
         with tarfile.open(archive, "r:gz") as opened:
             names = [name.removeprefix("./") for name in opened.getnames()]
             lines = _lines(opened, names)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{archive}: {_REQUIREMENTS} is not UTF-8: {error}; save it as that") from error
     except (OSError, tarfile.TarError) as error:
         raise UsageError(f"{archive}: no .tar.gz that can be read: {error}") from error
     if bare := [line for line in lines if "--hash=" not in line and not line.startswith("-")]:
@@ -56,8 +59,8 @@ def _check(archive: Path) -> None:
         )
     if foreign := [wheel for wheel in wheels if not _is_for_the_nodes(wheel)]:
         raise UsageError(
-            f"{archive}: {foreign[0]} is for another Python; the nodes have 3.8: pip download --only-binary=:all:"
-            " --python-version 3.8 --platform manylinux2014_x86_64"
+            f"{archive}: {foreign[0]} is for another Python, or not named as a wheel is; the nodes have 3.8:"
+            " pip download --only-binary=:all: --python-version 3.8 --platform manylinux2014_x86_64"
         )
 
 
@@ -72,7 +75,10 @@ def _lines(opened: tarfile.TarFile, names: list[str]) -> list[str]:
 
 def _is_for_the_nodes(wheel: str) -> bool:
     """By its name: https://packaging.python.org/en/latest/specifications/binary-distribution-format/"""
-    *_, interpreters, abi, platforms = wheel.removesuffix(".whl").split("-")
+    parts = wheel.removesuffix(".whl").split("-")
+    if len(parts) not in _PARTS:
+        return False
+    interpreters, abi, platforms = parts[-3:]
     known = _STABLE if abi == "abi3" else _INTERPRETERS
     is_linux = "linux" in platforms and "x86_64" in platforms
     return bool(known & set(interpreters.split("."))) and (platforms == "any" or is_linux)

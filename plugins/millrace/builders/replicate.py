@@ -29,14 +29,15 @@ MirrorMaker 2, which runs on the machine of Airflow's workers. On the local plat
 
 When MirrorMaker ends, or a part of it fails, the end of its log is in the task's log and it is started again after
 {first} s, then twice as long each time up to {longest} s. After {limit} in a row that ended within {stable} min the
-task fails, stays failed, and says why. Where the file says `exactly_once`, nothing is lost or doubled by any of this;
-else records of the last seconds may be there twice. The DAG `check_replica` proves it.
+task fails, stays failed, and says why. Every record that the source still has is replicated, whatever of this happens:
+what it deletes while MirrorMaker stands, by its retention, is lost. Where the file says `exactly_once` nothing is
+doubled; else records of the last seconds may be there twice. The DAG `check_replica` proves it.
 """
 _CHECKS = """
 Reads the replicated topics on both clusters and compares them record by record: key, value, headers and timestamp. The
 task's log has a line for each partition: where the source ends, how many of its records are in the replica, how many
 are behind (lag) or missing, how many are there twice. The task fails unless every record that the source had when it
-began is in the replica.
+began, and still has, is in the replica.
 """
 
 
@@ -56,12 +57,20 @@ def replicate(*, policy: RestartPolicy | None = None, environment: str | None = 
     return dag
 
 
-def check_replica(*, schedule: str | None = "0 4 * * *", environment: str | None = None) -> DAG:
-    """The DAG `check_replica`, which fails where the replica lacks a record. `environment` as for `replicate`."""
+def check_replica(
+    *,
+    schedule: str | None = "0 4 * * *",
+    environment: str | None = None,
+    timeout: timedelta = timedelta(hours=6),
+) -> DAG:
+    """The DAG `check_replica`, which fails where the replica lacks a record. `environment` as for `replicate`.
+
+    It fails too where reading both clusters takes longer than `timeout`.
+    """
     dag = _dag("check_replica", "Proves that the replica has every record.", _CHECKS, schedule)
     with dag:
 
-        @task(retries=1, retry_delay=timedelta(minutes=5))
+        @task(retries=1, retry_delay=timedelta(minutes=5), execution_timeout=timeout)
         def compare() -> list[dict[str, object]]:
             return check(environment)
 

@@ -53,8 +53,11 @@ def replicate(
 def _check(patience: timedelta, as_json: bool) -> None:
     """Raises MillraceError where the replica lacks a record."""
     from millrace.replication.check import check_replica, verdict
+    from millrace.replication.job import revive_broker
 
-    reports = list(check_replica(_answering().environment, patience))
+    environment = _answering().environment
+    revive_broker(environment)
+    reports = list(check_replica(environment, patience))
     if as_json:
         print_json([asdict(report) | {"replicated": report.replicated} for report in reports])
     else:

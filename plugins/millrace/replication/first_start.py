@@ -18,13 +18,18 @@ def require_brokers(environment: Environment, replica: Replica) -> None:
     Only before MirrorMaker has made its topics there: later, brokers may be fewer for a while. A replica that does not
     answer is MirrorMaker's to tell of.
     """
-    from confluent_kafka import KafkaException  # here: what only names a job does not load librdkafka
+    from confluent_kafka import KafkaError, KafkaException  # here: what only names a job does not load librdkafka
     from confluent_kafka.admin import AdminClient
 
     try:
         admin = AdminClient({"log_level": 0, **replica.options, "bootstrap.servers": replica.bootstrap})
         found = admin.list_topics(timeout=_TIMEOUT_S)
-    except KafkaException:
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError._INVALID_ARG:
+            raise MillraceError(
+                f"environment {environment.name!r}: [replica] has a setting that Kafka's clients refuse:"
+                f" {error.args[0].str()}; correct it"
+            ) from error
         return
     is_first = not any(name.startswith(_INTERNAL) for name in found.topics)
     if is_first and len(found.brokers) < replica.replication_factor:

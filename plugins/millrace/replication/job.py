@@ -19,11 +19,13 @@ from millrace.replica import Replica
 from millrace.replication.first_start import require_brokers
 from millrace.replication.notes import LocalNotes
 from millrace.replication.properties import mirror_files, properties_text
+from millrace.stack import process
 from millrace.stack.file_lock import exclusive
 from millrace.stack.jars import fetch_jars
 from millrace.stack.java import find_java
 from millrace.stack.kafka import REPLICA, start_kafka
 from millrace.stack.private_file import write_private
+from millrace.stack.settings import load_settings
 from millrace.supervision.connection import Connection, environment_for_task, unanswered_servers
 
 __all__ = [
@@ -33,6 +35,8 @@ __all__ = [
     "mirror_job",
     "mirrored_topics",
     "replica_of",
+    "revive_broker",
+    "secrets_file",
     "unanswered",
     "unreachable_clusters",
 ]
@@ -85,13 +89,14 @@ def mirror_connection(environment: Environment, home: Home) -> Connection:
 def unanswered(environment: Environment) -> str | None:
     """Which of both clusters does not answer, and what to do; None when both do.
 
-    The local stack's second broker is started when it is needed, so it is not asked.
+    The local stack's second broker is started when it is needed (see `revive_broker`), so it is not asked.
     """
     replica = environment.replica
     servers = {"Kafka": environment.kafka_bootstrap}
     if replica and not replica.is_local_broker:
         servers["the replica"] = replica.bootstrap
-    return unanswered_servers(environment, servers)
+    remedy = "see that its brokers are up and reached from here, or correct replica.bootstrap in the environment's file"
+    return unanswered_servers(environment, servers, {"the replica": remedy})
 
 
 def unreachable_clusters(name: str | None) -> str | None:
@@ -100,6 +105,20 @@ def unreachable_clusters(name: str | None) -> str | None:
         return unanswered(environment_for_task(name))
     except MillraceError as error:
         return str(error)
+
+
+def revive_broker(environment: Environment) -> bool:
+    """Start the local stack's second broker again where it has died; whether it did. MirrorMaker then finds it again.
+
+    Nothing happens before its first start, and where the replica is elsewhere.
+    """
+    replica = environment.replica
+    if replica is None or not replica.is_local_broker or "port" not in load_settings(replica.home, REPLICA):
+        return False
+    if process.is_running(replica.home, REPLICA):
+        return False
+    with exclusive(replica.home.root / "stack.lock"):
+        return start_kafka(replica.home, REPLICA)
 
 
 def _ensure_broker(environment: Environment, home: Home) -> None:
@@ -114,14 +133,20 @@ def _launch(environment: Environment, home: Home, job: SparkJob, folder: JobFold
     _ensure_broker(environment, home)
     replica, root = replica_of(environment), home.replication / environment.name
     require_brokers(environment, replica)
-    secrets, settings = root / "secrets.properties", folder.scratch / "mirror.properties"
+    java = _java(replica, home)  # before the secrets are there: what fails here starts nobody who would delete them
+    secrets, settings = secrets_file(environment, home), folder.scratch / "mirror.properties"
     files = mirror_files(environment, replica, job.arguments, secrets)
     write_private(secrets, properties_text(files.secrets))
     write_private(settings, properties_text(files.settings))
     stop = root / "notes" / Lake("").stop_request(job.name)
     python = [sys.executable, "-I", "-S", str(_DRIVER), str(stop), job.owner, str(secrets)]
     kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return [*python, *_java(replica, home), _MAIN, str(settings)], kept
+    return [*python, *java, _MAIN, str(settings)], kept
+
+
+def secrets_file(environment: Environment, home: Home) -> Path:
+    """What MirrorMaker's settings refer to; it is there while MirrorMaker runs."""
+    return home.replication / environment.name / "secrets.properties"
 
 
 def _java(replica: Replica, home: Home) -> list[str]:

@@ -55,20 +55,21 @@ class Pairing:
 
     def __init__(self) -> None:
         self.records = 0
+        self.waiting = 0
+        """How many records of the source have not been seen in the replica."""
         self._last = -1
-        self._waiting: dict[bytes, deque[int]] = {}
+        # Equal records are rare: a queue for each would take ten times the memory.
+        self._waiting: dict[bytes, int | deque[int]] = {}
         self._surplus: Counter[bytes] = Counter()
 
     def at_source(self, offset: int, record: bytes) -> None:
         """The source has this record, by its digest."""
         self.records += 1
         if record not in self._surplus:
-            self._waiting.setdefault(record, deque()).append(offset)
+            self._wait(offset, record)
             return
         self._last = max(self._last, offset)
-        self._surplus[record] -= 1
-        if not self._surplus[record]:
-            del self._surplus[record]
+        self._take_off(record)
 
     def in_replica(self, record: bytes) -> None:
         """The replica has this record, by its digest."""
@@ -76,9 +77,29 @@ class Pairing:
         if waiting is None:
             self._surplus[record] += 1
             return
-        self._last = max(self._last, waiting.popleft())
-        if not waiting:
+        self.waiting -= 1
+        offset = waiting if isinstance(waiting, int) else waiting.popleft()
+        self._last = max(self._last, offset)
+        if isinstance(waiting, int) or not waiting:
             del self._waiting[record]
+
+    def later_at_source(self, record: bytes) -> None:
+        """The source got this record too late to be looked at: where the replica has it already, that is no surplus."""
+        if record in self._surplus:
+            self._take_off(record)
+
+    def _wait(self, offset: int, record: bytes) -> None:
+        self.waiting += 1
+        others = self._waiting.setdefault(record, offset)
+        if isinstance(others, deque):
+            others.append(offset)
+        elif others != offset:
+            self._waiting[record] = deque((others, offset))
+
+    def _take_off(self, record: bytes) -> None:
+        self._surplus[record] -= 1
+        if not self._surplus[record]:
+            del self._surplus[record]
 
     @property
     def is_complete(self) -> bool:
@@ -92,7 +113,8 @@ class Pairing:
 
     def report(self, topic: str, partition: int, source_end: int, known: Iterable[bytes]) -> PartitionReport:
         """What was found; `known` are those of the surplus that the source has as well."""
-        offsets = [offset for waiting in self._waiting.values() for offset in waiting]
+        each = self._waiting.values()
+        offsets = [offset for waiting in each for offset in ([waiting] if isinstance(waiting, int) else waiting)]
         missing = [offset for offset in offsets if offset < self._last]
         duplicates = sum(self._surplus[record] for record in set(known))
         return PartitionReport(

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from millrace.environment import Environment
 from millrace.home import Home
-from millrace.replication.job import REPLICATE, mirror_connection
+from millrace.replication.job import REPLICATE, mirror_connection, secrets_file
 from millrace.supervision.control import StreamControl
 from millrace.waiting import until
 
@@ -34,8 +34,10 @@ def stop_replication(
     if running or stay_stopped:
         control.request_stop("*", reason, by_supervisor=not stay_stopped)
     if running is None:
+        secrets_file(environment, home).unlink(missing_ok=True)  # of one that was killed
         return []
     if until(lambda: connection.platform.find(REPLICATE) is None, grace):
         return [f"{REPLICATE}: ended"]
     connection.platform.cancel(running.id, _CANCEL_GRACE)
+    secrets_file(environment, home).unlink(missing_ok=True)  # who was to do it may have been killed
     return [f"{REPLICATE}: cancelled"]

@@ -58,11 +58,17 @@ def unanswered(environment: Environment) -> str | None:
     return unanswered_servers(environment, {"Kafka": environment.kafka_bootstrap, "the lake's storage": lake})
 
 
-def unanswered_servers(environment: Environment, servers: Mapping[str, str]) -> str | None:
-    """Of these servers of the environment, `host:port[,host:port]` by what they are, the first that do not answer."""
+def unanswered_servers(
+    environment: Environment, servers: Mapping[str, str], remedies: Mapping[str, str] | None = None
+) -> str | None:
+    """Of these servers of the environment, `host:port[,host:port]` by what they are, the first that do not answer.
+
+    `remedies` are those for servers that the DAG `provision` does not make.
+    """
     for what, addresses in servers.items():
         if not any(_accepts(server) for server in addresses.split(",")):
-            return f"environment {environment.name!r}: {what} at {addresses} does not answer; run the DAG `provision`"
+            remedy = (remedies or {}).get(what, "run the DAG `provision`")
+            return f"environment {environment.name!r}: {what} at {addresses} does not answer; {remedy}"
     return None
 
 

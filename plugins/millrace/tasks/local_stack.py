@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from jobs.errors import MillraceError
 from millrace.declared_topics import declared_topics
-from millrace.environment import Environment
+from millrace.environment import Environment, default_environment
 from millrace.home import Home
 from millrace.supervision.connection import environment_for_task, unreachable
 from millrace.supervision.stop_jobs import stop_jobs, stream_queries
@@ -123,14 +123,17 @@ def stop_stack() -> None:
 
 
 def delete_data() -> None:
-    """All events, the whole lake and the jobs' folders, for ever. Raises MillraceError while Kafka or Azurite run."""
+    """All events, the whole lake and the jobs' folders, for ever. Raises MillraceError while Kafka or Azurite run.
+
+    What other environments keep here of their replication stays: their MirrorMaker may be running.
+    """
     from millrace.stack import azurite, kafka, process
 
     home = Home.current()
     for name in (kafka.KAFKA, kafka.REPLICA, azurite.AZURITE):
         if process.is_running(home, name):
             raise MillraceError(f"{name} is running; its data is deleted only when it is not; stop it first")
-    brokers = (home.kafka, home.broker(kafka.REPLICA), home.replication)
+    brokers = (home.kafka, home.broker(kafka.REPLICA), home.replication / default_environment())
     for folder in (*brokers, home.azurite, home.root / "jobs", home.root / "code"):
         shutil.rmtree(folder, ignore_errors=True)
         _log.info("deleted %s", folder)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import timedelta
 
 from jobs.errors import MillraceError
-from millrace.replication.job import REPLICATE, connect_mirror, unanswered
+from millrace.replication.job import REPLICATE, connect_mirror, revive_broker, unanswered
 from millrace.supervision.generation import TaskTry
 from millrace.tasks.stream import stop_left
 
@@ -30,6 +30,7 @@ def check(environment: str | None) -> list[dict[str, object]]:
     where = connect_mirror(environment).environment
     if missing := unanswered(where):
         raise MillraceError(missing)
+    revive_broker(where)
     reports = []
     for report in check_replica(where, _PATIENCE):
         reports.append(report)

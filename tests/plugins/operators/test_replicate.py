@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import socket
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from millrace.home import Home
 from millrace.operators.replicate import ReplicateOperator
 from millrace.platforms.protocol import JobState, SparkJob
 from millrace.replica import Replica
-from millrace.replication.job import REPLICATE, mirror_job
+from millrace.replication import job
+from millrace.replication.job import REPLICATE, mirror_job, revive_broker, unanswered
 from millrace.replication.notes import LocalNotes
 from millrace.replication.stop import stop_replication
+from millrace.stack.kafka import REPLICA
+from millrace.stack.settings import save_settings
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from millrace.triggers.events import status_to_json
@@ -75,8 +80,8 @@ def resume(connection: Connection, first: TaskDeferred, event: dict[str, Any]) -
 
 def test_it_starts_mirrormaker_with_the_topics_and_is_deferred(connection: Connection) -> None:
     first = deferral(connection)
-    (job,) = connection.platform.submitted
-    assert (job.name, job.arguments) == (REPLICATE, ("ticks",))
+    (submitted,) = connection.platform.submitted
+    assert (submitted.name, submitted.arguments) == (REPLICATE, ("ticks",))
     assert isinstance(first.trigger, ReplicateTrigger)
     path, kwargs = first.trigger.serialize()
     assert path == "millrace.triggers.replicate.ReplicateTrigger"
@@ -137,3 +142,59 @@ def test_a_teardown_is_told_to_a_task_that_waits_for_its_restart(tmp_path: Path)
     stop = StreamControl(notes, REPLICATE).stop_request()
     assert stop is not None
     assert (stop.owner, stop.by_supervisor) == ("*", False)
+
+
+def local(home: Home, monkeypatch: pytest.MonkeyPatch) -> tuple[Connection, list[str]]:
+    """An environment whose replica is the second broker here, started once and dead; and what is started."""
+    started: list[str] = []
+
+    def start(home: Home, broker: str) -> bool:
+        started.append(broker)
+        return True
+
+    monkeypatch.setattr(job, "start_kafka", start)
+    here = replace(environment(home), replica=Replica(home, None, {}, topics=("ticks",)))
+    return Connection(here, FakePlatform(), LocalNotes(home.replication / "test" / "notes")), started
+
+
+def test_a_second_broker_that_died_is_started_again_once_it_was_started_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    connection, started = local(home, monkeypatch)
+    assert not revive_broker(connection.environment)
+    save_settings(home, REPLICA, port=1)
+    assert not revive_broker(environment(home))  # its replica is elsewhere
+    assert started == []
+    assert revive_broker(connection.environment)
+    assert started == [REPLICA]
+
+
+def test_the_supervisor_keeps_the_second_broker_alive_as_long_as_mirrormaker_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    connection, started = local(home, monkeypatch)
+    save_settings(home, REPLICA, port=1)
+    monkeypatch.setattr(ReplicateTrigger, "connect", lambda self: connection)
+    running = connection.platform.submit(SparkJob(REPLICATE, ("ticks",), "me.1"))
+    trigger = ReplicateTrigger(REPLICATE, "me.1", job_id=running.id)
+    trigger.settle_s, trigger.follow_s = 0.0, 0.01
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(trigger._hand_over(), 1))
+    assert len(started) > 1
+    connection.platform.end(running.id, 0)
+    before = len(started)
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(trigger._hand_over(), 0.2))
+    assert len(started) == before
+
+
+def test_a_replica_elsewhere_that_does_not_answer_is_not_provisioned(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as kafka:
+        here = replace(environment(Home(tmp_path)), kafka_bootstrap=f"127.0.0.1:{kafka.getsockname()[1]}")
+        told = str(unanswered(here))
+    assert "the replica at 127.0.0.1:3 does not answer; see that its brokers are up" in told
+    assert "provision" not in told
+    assert "Kafka at" in str(unanswered(here))
+    assert "run the DAG `provision`" in str(unanswered(here))

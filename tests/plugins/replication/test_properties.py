@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,14 @@ from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
-from millrace.replication import job
+from millrace.replication import job, stop
+from millrace.replication.first_start import require_brokers
+from millrace.replication.notes import LocalNotes
+from millrace.replication.partition_reader import Cluster, opened
 from millrace.replication.properties import mirror_files, properties_text
 from millrace.stack.private_file import write_private
+from millrace.supervision.connection import Connection
+from tests.plugins.supervision.fake_platform import FakePlatform
 
 PASSWORDS = {"of_source": "a-source-Secret", "of_replica": 'another "one\\'}
 FILE = """
@@ -133,6 +139,35 @@ def test_a_start_leaves_secrets_in_a_private_file_alone(home: Home, monkeypatch:
     assert str(folder.scratch) in command[-1]
 
 
+def test_a_start_that_fails_leaves_no_secrets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> list[Path]:
+        raise MillraceError("no jars")
+
+    monkeypatch.setattr(job, "fetch_jars", fail)
+    monkeypatch.setattr(job, "require_brokers", lambda *_: None)
+    folder = JobFolder(home.replication / "mirrored" / "jobs" / "20000101--replicate")
+    submitted = SparkJob(job.REPLICATE, ("ticks.eu",), "me.1")
+    folder.create(submitted)
+    with pytest.raises(MillraceError, match="no jars"):
+        job.mirror_connection(environment(home), home).platform.launch(submitted, folder)
+    assert not list(home.replication.rglob("*.properties"))
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_stop_leaves_no_secrets_of_one_that_was_killed(
+    home: Home, monkeypatch: pytest.MonkeyPatch, is_running: bool
+) -> None:
+    found, platform = environment(home), FakePlatform()
+    notes = LocalNotes(home.replication / "mirrored" / "notes")
+    if is_running:
+        platform.submit(SparkJob(job.REPLICATE, ("ticks.eu",), "me.1"))
+    monkeypatch.setattr(stop, "mirror_connection", lambda *_: Connection(found, platform, notes))
+    write_private(job.secrets_file(found, home), "secret")
+    stop.stop_replication(found, home, "test", stay_stopped=True, grace=timedelta(0))
+    assert not job.secrets_file(found, home).exists()
+    assert platform.find(job.REPLICATE) is None
+
+
 def test_values_are_written_as_java_reads_them() -> None:
     values = {"a->b.c d": " x=1\n", "ü": "ß \\ 𝄞"}
     assert properties_text(values) == "a->b.c\\ d=\\ x=1\\n\n\\u00fc=\\u00df \\\\ \\ud834\\udd1e\n"
@@ -145,6 +180,10 @@ def test_values_are_written_as_java_reads_them() -> None:
         ("replication_factor = 0", r"replica\.replication_factor is 0; write a whole number from 1"),
         ("tasks = true", r"replica\.tasks is True; write a whole number"),
         ('exactly_once = "yes"', r"replica\.exactly_once is 'yes'; write true or false"),
+        (
+            "exactly_onc = true",
+            r"replica\.exactly_onc is True; that is no setting; use one of: bootstrap, connection, top",
+        ),
         ('heap = "lots"', r"replica\.heap is 'lots'; write it as Java does"),
         ('"sasl.password" = "p"', r"secrets do not stand in a file: name an Airflow connection in replica\.connection"),
         ('"ssl.cipher.suites" = "x"', r"replica\.ssl\.cipher\.suites is 'x'; of these settings drivers know"),
@@ -153,6 +192,17 @@ def test_values_are_written_as_java_reads_them() -> None:
 def test_what_is_wrong_in_the_file_is_told(home: Home, more: str, told: str) -> None:
     with pytest.raises(MillraceError, match=told):
         environment(home, more)
+
+
+def test_a_setting_that_no_client_knows_is_told_at_the_first_start_and_by_the_check(home: Home) -> None:
+    found = environment(home, '"fetch.wait.max.mss" = "1"')
+    with pytest.raises(
+        MillraceError, match=r"'mirrored': \[replica\] has a setting .*: .*fetch\.wait\.max\.mss.*correct it"
+    ):
+        require_brokers(found, job.replica_of(found))
+    cluster = Cluster("the replica", "127.0.0.1:1", {"fetch.wait.max.mss": "1"})
+    with pytest.raises(MillraceError, match=r"the replica at 127.*fetch\.wait\.max\.mss.*; see that"), opened(cluster):
+        pass
 
 
 def test_a_replica_elsewhere_needs_brokers(home: Home) -> None:

@@ -19,7 +19,7 @@ from tests.infra.test_script_actions import SCRIPTS, packages
 def archive(folder: Path, wheel: str, requirements: str = "mr_probe==1.0 --hash=sha256:00") -> Path:
     (folder / "wheels").mkdir(exist_ok=True)
     (folder / "wheels" / wheel).touch()
-    (folder / "requirements.txt").write_text(f"# locked\n{requirements}\n")
+    (folder / "requirements.txt").write_bytes(f"# locked\n{requirements}\n".encode(errors="surrogateescape"))
     with tarfile.open(folder / "own.tar.gz", "w:gz") as out:
         out.add(folder / "requirements.txt", "./requirements.txt")
         out.add(folder / "wheels", "./wheels")
@@ -47,6 +47,13 @@ def test_archive_and_script_are_uploaded_once_and_named_by_their_content(
         ("a-1.0-cp311-cp311-manylinux2014_x86_64.whl", "a==1.0 --hash=sha256:00", "cp311.*is for another Python"),
         ("a-1.0-cp39-abi3-manylinux2014_x86_64.whl", "a==1.0 --hash=sha256:00", "is for another Python"),
         ("a-1.0-cp38-cp38-macosx_11_0_arm64.whl", "a==1.0 --hash=sha256:00", "is for another Python"),
+        ("foo.whl", "a==1.0 --hash=sha256:00", "foo.whl is for another Python, or not named as a wheel is"),
+        ("py3-none-any.whl", "a==1.0 --hash=sha256:00", "not named as a wheel is"),
+        (
+            "a-1.0-py3-none-any.whl",
+            "a==1.0 --hash=sha256:00  # \udcfc",
+            "requirements.txt is not UTF-8: .*; save it as that",
+        ),
         ("a-1.0-py3-none-any.whl", "a==1.0", "has 'a==1.0' without a hash"),
         ("a-1.0.tar.gz", "a==1.0 --hash=sha256:00", r"it needs requirements.txt and wheels/\*.whl"),
         ("a-1.0-py3-none-any.whl", "", r"it needs requirements.txt and wheels/\*.whl"),
