@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import psutil
@@ -38,8 +39,13 @@ def record_of(home: Home, name: str) -> ProcessRecord:
 
 
 def listening_addresses(processes: list[psutil.Process]) -> set[str]:
-    connections = [connection for process in processes for connection in process.net_connections("inet")]
-    return {str(c.laddr.ip).removeprefix("::ffff:") for c in connections if c.status == psutil.CONN_LISTEN}
+    """Of those that are still there: what parses a DAG file, for example, comes and goes."""
+    found = set()
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            listening = [each for each in one.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+            found |= {str(each.laddr.ip).removeprefix("::ffff:") for each in listening}
+    return found
 
 
 def produce(environment: Environment, value: bytes) -> None:
