@@ -1,7 +1,4 @@
-"""Whether an update of the ledger costs what is new, not what there is: `python -m` this module, on a fresh stack.
-
-Beside it, what opening the archive costs, as an update would if it looked at all of it: that grows with the archive.
-"""
+"""Whether an update of the ledger costs what is new, not what there is: `python -m` this module, on a fresh stack."""
 
 from __future__ import annotations
 
@@ -11,9 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from deltalake import DeltaTable
-
-from jobs.lake import Lake
 from millrace.environment import load_environment
 from millrace.home import Home
 from millrace.lake.ledger import update_ledger
@@ -36,21 +30,16 @@ def main() -> None:
 def measure(archive: ArchivedTopic) -> None:
     """Prints medians, and how the largest archive's compare with the smallest's."""
     environment, name = archive.environment, archive.topic.name
-    raw, options = Lake(environment.lake).raw(name), environment.delta_options()
-    done, updates, opens = 0, [], []
+    done, updates = 0, []
     for commits in COMMITS:
         for _ in range(commits - done):
             add(archive)
         done = commits
         update_ledger(environment, name)
         updates.append(median_s(lambda: update_ledger(environment, name), lambda: add(archive)))
-        opens.append(median_s(lambda: DeltaTable(raw, storage_options=options), lambda: None))
         done += REPEATS
-        print(
-            f"{commits:,} commits: update after one more {updates[-1]:.3f} s, opening it {opens[-1]:.3f} s", flush=True
-        )
-    print(f"{COMMITS[-1]:,} commits to {COMMITS[0]}: update {updates[-1] / updates[0]:.2f},", end=" ")
-    print(f"opening {opens[-1] / opens[0]:.2f}")
+        print(f"{commits:,} commits: update after one more {updates[-1]:.3f} s", flush=True)
+    print(f"{COMMITS[-1]:,} commits to {COMMITS[0]}: {updates[-1] / updates[0]:.2f}")
 
 
 def add(archive: ArchivedTopic) -> None:
