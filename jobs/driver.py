@@ -86,7 +86,7 @@ def run_speed(options: argparse.Namespace) -> None:
     lake = Lake(options.lake)
     trigger = timedelta(seconds=options.trigger_s)
     files, since = LakeFiles(spark), datetime.now(timezone.utc)
-    _note_declaration(files, lake, pipeline, options.version)
+    note_declaration(files, lake, pipeline, options.version)
 
     def is_stopping() -> bool:
         return is_stop_requested(files, lake.stop_request(query), options.owner, since)
@@ -137,7 +137,7 @@ def run_reprocess(options: argparse.Namespace) -> None:
     _check_version(pipeline, options.version)
     spark = start_session(batch_query(pipeline.name))
     lake = Lake(options.lake)
-    _note_declaration(LakeFiles(spark), lake, pipeline, options.version)
+    note_declaration(LakeFiles(spark), lake, pipeline, options.version)
     coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
     about = {"run": options.run_id, "interval": interval.id, "version": options.version}
@@ -175,10 +175,10 @@ def run_redecode(options: argparse.Namespace) -> None:
     print(f"millrace: {json.dumps(result)}", flush=True)
 
 
-def _note_declaration(files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> None:
-    """Before there is a row of this version: whoever reads one may have other code."""
-    if not files.exists(lake.declaration(version)):
-        files.replace(lake.declaration(version), declaration_text(pipeline))
+def note_declaration(files: LakeFiles, lake: Lake, pipeline: Pipeline, version: str) -> None:
+    """Before there is a row of this version: whoever reads one may have other code. Whole or not at all, for it is read
+    meanwhile, and by then this driver may be dead."""
+    files.create(lake.declaration(version), declaration_text(pipeline))
 
 
 def _check_version(pipeline: Pipeline, version: str) -> None:

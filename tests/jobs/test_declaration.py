@@ -52,8 +52,9 @@ def test_a_declaration_is_read_back_as_it_was(declared, here):
     )
 
 
-def test_of_a_version_that_the_lake_does_not_know_it_is_that_of_the_code_here():
-    assert read_declaration(Files(), LAKE, DECLARED[1], "v1") == DECLARED[1]
+def test_of_a_version_that_the_lake_does_not_know_or_is_yet_to_be_told_it_is_that_of_the_code_here():
+    for files in (Files(), Files(v1="")):
+        assert read_declaration(files, LAKE, DECLARED[1], "v1") == DECLARED[1]
 
 
 def test_what_decides_no_answer_is_that_of_the_code_here():

@@ -8,7 +8,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from jobs.declaration import declaration_text
+from jobs.driver import note_declaration
+from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
+from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 
 pytestmark = pytest.mark.both_engines
 
@@ -88,6 +92,19 @@ def test_a_file_is_created_once_whoever_comes_first(files, root):
             assert created.count(True) == 1
             assert files.read(uri) == str(created.index(True))
             assert names_beside(files, uri) == ["lock.json"]
+
+
+def test_a_declaration_is_read_whole_or_not_at_all_while_a_driver_notes_it(files, root):
+    """Hadoop makes a file before it has its content: an upgrade that looked at that moment failed."""
+    lake, seen = Lake(root), set()
+    with ThreadPoolExecutor(1) as driver:
+        for version in map(str, range(10)):
+            noting = driver.submit(note_declaration, files, lake, stock_high_low, version)
+            while not noting.done():
+                seen.add(files.read(lake.declaration(version)))
+            noting.result()
+            seen.add(files.read(lake.declaration(version)))
+    assert seen - {None} == {declaration_text(stock_high_low)}
 
 
 def test_the_time_of_the_last_write_is_known(files, root):
