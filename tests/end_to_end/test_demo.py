@@ -35,7 +35,7 @@ def test_the_demonstration_holds_resumes_with_its_data_and_leaves_nothing_behind
     newcomer: Newcomer, tmp_path: Path
 ) -> None:
     told = newcomer.run("demo", "--exit-when-done")
-    agreed = re.search(r"batch and speed agree: ([\d,]+) of ([\d,]+) rows of 3 days", told)
+    agreed = re.search(r"batch and speed agree: ([\d,]+) of ([\d,]+) rows of 3 backfilled days are equal", told)
     assert agreed, told
     assert agreed[1] == agreed[2] != "0"
     assert newcomer.left() == []
