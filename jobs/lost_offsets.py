@@ -10,6 +10,7 @@ from jobs.checkpoint import Checkpoint, of_topic
 from jobs.errors import MillraceError
 
 __all__ = [
+    "NEW_TOPIC",
     "SETTLED_WITHIN",
     "HeldOffsets",
     "LostOffsetsError",
@@ -22,6 +23,11 @@ __all__ = [
 
 # A broker that has just become a partition's leader may tell an old end for a moment.
 SETTLED_WITHIN = timedelta(seconds=20)
+NEW_TOPIC = (
+    "let the producers write to a topic of a new name, declare that in jobs/topics.py beside this one, name it as the"
+    " topic of the pipelines that read this one, and bring each into service with its DAG <pipeline>__upgrade"
+)
+"""What to do about a topic whose offsets name other records than before."""
 
 OffsetRanges = Mapping[int, Tuple[int, int]]
 

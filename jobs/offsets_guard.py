@@ -17,6 +17,7 @@ from jobs.kafka_offsets import held_offsets
 from jobs.lake import Lake
 from jobs.lake_files import LakeFiles
 from jobs.lost_offsets import (
+    NEW_TOPIC,
     SETTLED_WITHIN,
     HeldOffsets,
     LostOffsetsError,
@@ -122,9 +123,7 @@ class OffsetsGuard:
     def _remedy(self) -> str:
         return (
             f"`millrace ledger {self.topic}` notes it for ever. Offsets of two topics are not mixed in one archive:"
-            " let the producers write to a topic of a new name, declare that in jobs/topics.py beside this one, name it"
-            " as the topic of the pipelines that read this one, and bring each into service with its DAG"
-            " <pipeline>__upgrade, which says what to do where an interval has events in both"
+            f" {NEW_TOPIC}, which says what to do where an interval has events in both"
         )
 
     def _note_topic(self, held: HeldOffsets) -> None:

@@ -110,7 +110,7 @@ def _certify(
     connection: Connection, pipeline: Pipeline, interval: Interval, wait: timedelta, allow_partial: bool
 ) -> Certificate:
     """What is waited for, or missing, goes to stderr."""
-    from millrace.lake.certificate import certify
+    from millrace.lake.certificate import await_proof
     from millrace.lake.interval_claim import interval_claim
 
     def tell(what: str) -> None:
@@ -119,15 +119,7 @@ def _certify(
     tell("certifying the archive")
     claim = interval_claim(connection.environment, pipeline, interval)
     if not allow_partial:
-        return certify(
-            connection.environment,
-            pipeline.topic,
-            interval,
-            reads=claim.reads,
-            others=claim.others,
-            wait=wait,
-            tell=lambda reason: tell(f"waiting: {reason}"),
-        )
+        return await_proof(claim, wait, lambda reason: tell(f"waiting: {reason}"))
     certificate = claim.partial()
     for reason in certificate.partial:
         tell(f"partial: {reason}")

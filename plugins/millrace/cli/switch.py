@@ -6,6 +6,7 @@ import getpass
 import socket
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,11 +74,11 @@ def switch(
         return
     days = None if look_back is None else timedelta(days=look_back)
     allowed = {"allow_older": allow_older, "leave_events": leave_events}
-    check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
+    check = partial(check_switch, environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
+    check()
     if not yes and now:
         _ask(environment, found, now.version, wanted)
-        # The streams ran on while somebody thought.
-        check_switch(environment, found, wanted, wait=timedelta(seconds=wait), look_back=days, **allowed)
+        check()  # the streams ran on while somebody thought
     expected = now.version if now else None
     _tell(commit(environment, found, wanted, _person(), reason, expected=expected), "from now on", as_json)
 

@@ -19,7 +19,7 @@ from millrace.lake.coverage import Coverage, read_coverage
 from millrace.lake.offsets import KafkaEnd, current_end
 from millrace.lake.topic_change import lacking_events
 
-__all__ = ["Certificate", "Claim", "Look", "NotArchivedError", "certify"]
+__all__ = ["Certificate", "Claim", "Look", "NotArchivedError", "await_proof", "certify"]
 
 _POLL = timedelta(seconds=1)
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
@@ -232,16 +232,19 @@ def certify(
     topic: Topic,
     interval: Interval | None = None,
     *,
-    reads: Interval | None = None,
-    others: tuple[Topic, ...] = (),
     wait: timedelta = timedelta(minutes=5),
     tell: Callable[[str], object] = lambda reason: None,
 ) -> Certificate:
+    """As `await_proof`, of the claim that the archive of `topic` has all of `interval`."""
+    return await_proof(Claim(environment, topic, interval), wait, tell)
+
+
+def await_proof(claim: Claim, wait: timedelta, tell: Callable[[str], object]) -> Certificate:
     """Waits until the claim is proven; `tell` hears what it waits for, whenever that changes.
 
     Raises NotArchivedError when it is not proven within `wait`.
     """
-    claim, deadline, said = Claim(environment, topic, interval, reads, others), datetime.now(UTC) + wait, ""
+    deadline, said = datetime.now(UTC) + wait, ""
     look = claim.try_look()
     while (certificate := look.proof()) is None:
         if datetime.now(UTC) >= deadline:

@@ -10,7 +10,7 @@ from jobs.accepted_losses import LostRange, accepted_losses, ranges_of_stream
 from jobs.checkpoint import Checkpoint
 from jobs.errors import MillraceError
 from jobs.lake import RAW_VERSION, Lake, alerts_query, archive_query, speed_query
-from jobs.lost_offsets import HeldOffsets, cut_off, lost_ranges, next_offsets, told_ranges, unaccepted
+from jobs.lost_offsets import NEW_TOPIC, HeldOffsets, cut_off, lost_ranges, next_offsets, told_ranges, unaccepted
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topic import Topic
 from jobs.version import fingerprint
@@ -95,9 +95,7 @@ def _following(store: LakeStore, files: TextFiles, stream: str, topic: str, held
         told = told_ranges(cut) or f"its id is {held.topic_id}, before {note.get('topic_id')}"
         raise MillraceError(
             f"topic {topic!r} was recreated in Kafka, or cut off below what {stream} has read ({told}): its offsets"
-            " name other records now, so there is no loss to accept and no place to go on; let the producers write to a"
-            " topic of a new name, declare that in jobs/topics.py beside this one, name it as the topic of the"
-            " pipelines that read this one, and bring each into service with its DAG <pipeline>__upgrade"
+            f" name other records now, so there is no loss to accept and no place to go on; {NEW_TOPIC}"
         )
     return following
 
