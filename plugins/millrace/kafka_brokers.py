@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from millrace.environment import Environment
 
-__all__ = ["admin_of", "advertised_brokers", "behind", "require_reachable", "under_replicated"]
+__all__ = ["admin_of", "advertised_brokers", "behind", "quiet_admin", "require_reachable", "under_replicated"]
 
 _TIMEOUT_S = 15
 _REMEDY = (
@@ -26,9 +26,14 @@ _REMEDY = (
 
 def admin_of(environment: Environment) -> AdminClient:
     """A client for the environment's Kafka, with its security settings."""
+    return quiet_admin(environment.kafka_bootstrap, environment.kafka_options)
+
+
+def quiet_admin(bootstrap: str, options: Mapping[str, str]) -> AdminClient:
+    """A client that raises what goes wrong, and does not write it to stderr too; `options` under librdkafka's names."""
     from confluent_kafka.admin import AdminClient  # here: what only names brokers does not load librdkafka
 
-    return AdminClient({"bootstrap.servers": environment.kafka_bootstrap, "log_level": 0, **environment.kafka_options})
+    return AdminClient({"log_level": 0, **options, "bootstrap.servers": bootstrap})
 
 
 def advertised_brokers(environment: Environment) -> dict[int, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG, task
 
+from millrace.builders.supervised import START, restart_times, supervised
 from millrace.operators.replicate import ReplicateOperator
 from millrace.replication.job import REPLICATE
 from millrace.supervision.restart_policy import RestartPolicy
@@ -14,7 +14,7 @@ from millrace.tasks.replication import check, stop_left_mirror
 
 __all__ = ["check_replica", "replicate"]
 
-_START = datetime(2000, 1, 1, tzinfo=UTC)
+_TAGS = ["replica"]
 _KEEPS = """
 Replicates the topics of the environment's Kafka to the cluster that its file names in the table `[replica]`, with
 MirrorMaker 2, which runs on the machine of Airflow's workers. On the local platform a second broker is started for it.
@@ -44,17 +44,14 @@ began, and still has, is in the replica.
 def replicate(*, policy: RestartPolicy | None = None, environment: str | None = None) -> DAG:
     """The DAG `replicate`, which keeps MirrorMaker running. `environment` is one of `infra/environments`."""
     policy = policy or RestartPolicy()
-    dag = _dag(REPLICATE, "Replicates Kafka's topics to a second cluster.", _KEEPS.format(**_times(policy)), "@once")
-    with dag:
-        mirror = ReplicateOperator(task_id="mirror", policy=policy, environment=environment)
-
-        @task(retries=3, retry_delay=timedelta(seconds=10))
-        def ensure_stopped() -> None:
-            ti: Any = get_current_context()["ti"]
-            stop_left_mirror(environment, ti)
-
-        mirror >> ensure_stopped().as_teardown()  # runs however it ended, and decides nothing
-    return dag
+    return supervised(
+        REPLICATE,
+        "Replicates Kafka's topics to a second cluster.",
+        _KEEPS.format(**restart_times(policy)),
+        _TAGS,
+        lambda: ReplicateOperator(task_id="mirror", policy=policy, environment=environment),
+        lambda ti: stop_left_mirror(environment, ti),
+    )
 
 
 def check_replica(
@@ -67,7 +64,16 @@ def check_replica(
 
     It fails too where reading both clusters takes longer than `timeout`.
     """
-    dag = _dag("check_replica", "Proves that the replica has every record.", _CHECKS, schedule)
+    dag = DAG(
+        dag_id="check_replica",
+        description="Proves that the replica has every record.",
+        doc_md=_CHECKS,
+        schedule=schedule,
+        start_date=START,
+        catchup=False,
+        max_active_runs=1,
+        tags=["millrace", *_TAGS],
+    )
     with dag:
 
         @task(retries=1, retry_delay=timedelta(minutes=5), execution_timeout=timeout)
@@ -76,25 +82,3 @@ def check_replica(
 
         compare()
     return dag
-
-
-def _dag(dag_id: str, description: str, doc: str, schedule: str | None) -> DAG:
-    return DAG(
-        dag_id=dag_id,
-        description=description,
-        doc_md=doc,
-        schedule=schedule,
-        start_date=_START,
-        catchup=False,
-        max_active_runs=1,
-        tags=["millrace", "replica"],
-    )
-
-
-def _times(policy: RestartPolicy) -> dict[str, object]:
-    return {
-        "first": f"{policy.first_delay.total_seconds():.0f}",
-        "longest": f"{policy.max_delay.total_seconds():.0f}",
-        "limit": policy.max_quick_failures,
-        "stable": f"{policy.stable_after.total_seconds() / 60:.0f}",
-    }

@@ -1,23 +1,19 @@
-"""DAGs of streams: one task that lives as long as its stream.
-
-`@once` rather than `@continuous`: `@continuous` makes a new run as soon as the last one ended, failed or not, so a
-query that was given up would start again within seconds, with its count of failures at zero, and a stop would need
-the DAG to be paused in the same moment. Here one run is the stream's life, and restarts are the task's own business.
-"""
+"""DAGs of streams: one task that lives as long as its stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
-from airflow.sdk import DAG, get_current_context, task
+from airflow.sdk import DAG
 
 from jobs.lake import alerts_query, archive_query, speed_query, upgrade_query
 from jobs.pipeline import Pipeline
 from jobs.pipelines import declared_alerts
 from jobs.topic import Topic
 from millrace.builders.stream_jobs import alerts_job, archive_job, served_speed_job
+from millrace.builders.supervised import restart_times, supervised
 from millrace.environment import Environment
 from millrace.operators.spark_stream import SparkStreamOperator
 from millrace.platforms.protocol import SparkJob
@@ -26,7 +22,6 @@ from millrace.tasks.stream import stop_left_driver
 
 __all__ = ["alerts_layer", "archive_layer", "speed_layer"]
 
-_START = datetime(2000, 1, 1, tzinfo=UTC)
 _SEMANTICS = """
 | You do | Then |
 | --- | --- |
@@ -127,18 +122,9 @@ def _stream(
     follows: str | None = None,
 ) -> DAG:
     policy = policy or RestartPolicy()
-    dag = DAG(
-        dag_id=query,
-        description=what.partition("\n")[0].replace("`", ""),
-        doc_md=what + "\n" + _semantics(policy),
-        schedule="@once",
-        start_date=_START,
-        catchup=False,
-        max_active_runs=1,
-        tags=["millrace", *tags],
-    )
-    with dag:
-        stream = SparkStreamOperator(
+
+    def keeper() -> SparkStreamOperator:
+        return SparkStreamOperator(
             task_id="stream",
             query=query,
             make_job=make_job,
@@ -147,18 +133,11 @@ def _stream(
             follows=follows,
         )
 
-        @task(retries=3, retry_delay=timedelta(seconds=10))
-        def ensure_stopped() -> None:
-            stop_left_driver(query, environment, get_current_context()["ti"])
-
-        stream >> ensure_stopped().as_teardown()  # runs however the stream ended, and decides nothing
-    return dag
-
-
-def _semantics(policy: RestartPolicy) -> str:
-    return _SEMANTICS.format(
-        first=f"{policy.first_delay.total_seconds():.0f}",
-        longest=f"{policy.max_delay.total_seconds():.0f}",
-        limit=policy.max_quick_failures,
-        stable=f"{policy.stable_after.total_seconds() / 60:.0f}",
+    return supervised(
+        query,
+        what.partition("\n")[0].replace("`", ""),
+        what + "\n" + _SEMANTICS.format(**restart_times(policy)),
+        tags,
+        keeper,
+        partial(stop_left_driver, query, environment),
     )

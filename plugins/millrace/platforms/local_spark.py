@@ -13,9 +13,11 @@ from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.home import PROJECT_ROOT, Home
 from millrace.platforms.local_code import unpacked
+from millrace.platforms.local_environment import inherited_environment
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
 from millrace.platforms.redaction import REDACTION
+from millrace.stack.java_properties import properties_text
 from millrace.stack.private_file import write_private
 from millrace.stack.spark_classes import class_options, spark_home
 
@@ -23,7 +25,6 @@ __all__ = ["LocalSparkSettings", "spark_launch"]
 
 _LOOPBACK = "127.0.0.1"
 _LOGGING = Path(__file__).with_name("spark_conf") / "log4j2.properties"
-_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def spark_launch(
     master = _master(local.master, job.task_slots)
     settings = {"spark.master": master, **_settings(local, folder, home), **_lake(environment), **job.conf}
     settings["spark.app.name"] = job.name
-    lines = (f"{key} {_escaped(value)}\n" for key, value in sorted(settings.items()))
-    write_private(folder.properties, "".join(lines))
+    write_private(folder.properties, properties_text(settings))
     submit = spark_home() / "bin" / "spark-submit"
     command = [str(submit), "--properties-file", str(folder.properties), str(tree / "jobs" / "driver.py")]
     return [*command, *job.arguments], _environment(folder, tree)
@@ -116,8 +116,6 @@ def _lake(environment: Environment) -> dict[str, str]:
 
 
 def _environment(folder: JobFolder, tree: Path) -> dict[str, str]:
-    """Little of Airflow's environment, which holds secrets, reaches a driver."""
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     own = {
         "SPARK_HOME": str(spark_home()),
         "SPARK_LOCAL_IP": _LOOPBACK,
@@ -128,9 +126,4 @@ def _environment(folder: JobFolder, tree: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(folder.scratch),
     }
-    return kept | own
-
-
-def _escaped(value: str) -> str:
-    """As java.util.Properties reads it."""
-    return value.replace("\\", "\\\\").replace("\n", "\\n")
+    return inherited_environment() | own

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
 from jobs.errors import MillraceError
+from millrace.kafka_brokers import quiet_admin
 
 _PATIENCE_S = 5
 
@@ -39,7 +40,7 @@ def retention(topic: str, bootstrap: str, options: Mapping[str, str] | None = No
 
     Old timestamps count: a record of last year in a topic of seven days is deleted when its segment is closed.
     """
-    admin = AdminClient({"log_level": 0, **(options or {}), "bootstrap.servers": bootstrap})
+    admin = quiet_admin(bootstrap, options or {})
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     try:
         config = admin.describe_configs([resource], request_timeout=_PATIENCE_S)[resource].result()

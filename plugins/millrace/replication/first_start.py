@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
+from millrace.kafka_brokers import quiet_admin
 from millrace.replica import Replica
 
 __all__ = ["require_brokers"]
@@ -19,11 +20,9 @@ def require_brokers(environment: Environment, replica: Replica) -> None:
     answer is MirrorMaker's to tell of.
     """
     from confluent_kafka import KafkaError, KafkaException  # here: what only names a job does not load librdkafka
-    from confluent_kafka.admin import AdminClient
 
     try:
-        admin = AdminClient({"log_level": 0, **replica.options, "bootstrap.servers": replica.bootstrap})
-        found = admin.list_topics(timeout=_TIMEOUT_S)
+        found = quiet_admin(replica.bootstrap, replica.options).list_topics(timeout=_TIMEOUT_S)
     except KafkaException as error:
         if error.args[0].code() == KafkaError._INVALID_ARG:
             raise MillraceError(

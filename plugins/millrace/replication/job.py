@@ -13,16 +13,18 @@ from millrace.declared_topics import declared_topics
 from millrace.environment import Environment
 from millrace.home import PROJECT_ROOT, Home
 from millrace.platforms.local import LocalPlatform
+from millrace.platforms.local_environment import inherited_environment
 from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import SparkJob
 from millrace.replica import Replica
 from millrace.replication.first_start import require_brokers
 from millrace.replication.notes import LocalNotes
-from millrace.replication.properties import mirror_files, properties_text
+from millrace.replication.properties import mirror_files
 from millrace.stack import process
 from millrace.stack.file_lock import exclusive
 from millrace.stack.jars import fetch_jars
 from millrace.stack.java import find_java
+from millrace.stack.java_properties import properties_text
 from millrace.stack.kafka import REPLICA, start_kafka
 from millrace.stack.private_file import write_private
 from millrace.stack.settings import load_settings
@@ -47,7 +49,6 @@ REPLICATE = "replicate"
 _DRIVER = Path(__file__).with_name("mirror_driver.py")
 _LOGGING = PROJECT_ROOT / "infra" / "local" / "mirror.log4j2.properties"
 _MAIN = "org.apache.kafka.connect.mirror.MirrorMaker"
-_INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "JAVA_HOME", "LD_LIBRARY_PATH")
 
 
 def replica_of(environment: Environment) -> Replica:
@@ -117,21 +118,20 @@ def revive_broker(environment: Environment) -> bool:
         return False
     if process.is_running(replica.home, REPLICA):
         return False
-    with exclusive(replica.home.root / "stack.lock"):
-        return start_kafka(replica.home, REPLICA)
+    return _start_broker(replica.home)
 
 
-def _ensure_broker(environment: Environment, home: Home) -> None:
-    """Start the local stack's second broker, where that is the replica."""
-    if replica_of(environment).is_local_broker:
-        with exclusive(home.root / "stack.lock"):
-            start_kafka(home, REPLICA)
+def _start_broker(home: Home) -> bool:
+    """Whether the second broker was not running."""
+    with exclusive(home.root / "stack.lock"):
+        return start_kafka(home, REPLICA)
 
 
 def _launch(environment: Environment, home: Home, job: SparkJob, folder: JobFolder) -> tuple[list[str], dict[str, str]]:
     """Its settings lie in files that only their owner reads, for as long as it lives."""
-    _ensure_broker(environment, home)
     replica, root = replica_of(environment), home.replication / environment.name
+    if replica.is_local_broker:
+        _start_broker(home)
     require_brokers(environment, replica)
     java = _java(replica, home)  # before the secrets are there: what fails here starts nobody who would delete them
     secrets, settings = secrets_file(environment, home), folder.scratch / "mirror.properties"
@@ -140,8 +140,7 @@ def _launch(environment: Environment, home: Home, job: SparkJob, folder: JobFold
     write_private(settings, properties_text(files.settings))
     stop = root / "notes" / Lake("").stop_request(job.name)
     python = [sys.executable, "-I", "-S", str(_DRIVER), str(stop), job.owner, str(secrets)]
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    return [*python, *java, _MAIN, str(settings)], kept
+    return [*python, *java, _MAIN, str(settings)], inherited_environment()
 
 
 def secrets_file(environment: Environment, home: Home) -> Path:

@@ -14,8 +14,9 @@ from pathlib import Path
 from millrace.environment import Environment
 from millrace.kafka_settings import java_options
 from millrace.replica import Replica
+from millrace.stack.java_properties import properties_text
 
-__all__ = ["MirrorFiles", "mirror_files", "properties_text", "source_alias"]
+__all__ = ["MirrorFiles", "mirror_files", "source_alias"]
 
 _REPLICA = "replica"
 _SECRET = re.compile(r"jaas|password|keystore")
@@ -71,11 +72,6 @@ def mirror_files(environment: Environment, replica: Replica, topics: tuple[str, 
     return MirrorFiles(values, hidden)
 
 
-def properties_text(values: Mapping[str, str]) -> str:
-    """As java.util.Properties reads it, in whatever encoding."""
-    return "".join(f"{_escaped(key, ' :=#!')}={_escaped(value)}\n" for key, value in sorted(values.items()))
-
-
 def _flow(source: str, replica: Replica, topics: tuple[str, ...]) -> dict[str, str]:
     flow, factor = f"{source}->{_REPLICA}", str(replica.replication_factor)
     return {
@@ -123,18 +119,3 @@ def _worker(source: str, replica: Replica) -> dict[str, str]:
     }
     # What a transaction of the source has not committed is in no archive, and does not belong into the replica.
     return {f"{source}.consumer.isolation.level": "read_committed"} | {f"{_REPLICA}.{k}": v for k, v in own.items()}
-
-
-def _escaped(text: str, special: str = "") -> str:
-    return "".join(_character(each, special, is_first=place == 0) for place, each in enumerate(text))
-
-
-def _character(each: str, special: str, *, is_first: bool) -> str:
-    if each == "\n":
-        return "\\n"
-    if each == "\\" or each in special or (is_first and each == " "):
-        return "\\" + each
-    if " " <= each <= "~":
-        return each
-    units = each.encode("utf-16-be")
-    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jobs.errors import MillraceError
 from millrace.home import PROJECT_ROOT, Home
+from millrace.kafka_brokers import quiet_admin
 from millrace.stack import process
 from millrace.stack.jars import fetch_jars
 from millrace.stack.java import find_java
@@ -103,11 +104,9 @@ def _answers(home: Home, broker: str, record: ProcessRecord) -> bool:
     if not record.is_running or not _is_listening(load_settings(home, broker)["port"]):
         return False
     from confluent_kafka import KafkaException  # here: what only reads an endpoint does not load librdkafka
-    from confluent_kafka.admin import AdminClient
 
     try:
-        admin = AdminClient({"bootstrap.servers": bootstrap(home, broker), "log_level": 0})
-        return bool(admin.list_topics(timeout=5).brokers)
+        return bool(quiet_admin(bootstrap(home, broker), {}).list_topics(timeout=5).brokers)
     except KafkaException:
         return False
 

@@ -17,19 +17,17 @@ from millrace.replication import job, stop
 from millrace.replication.first_start import require_brokers
 from millrace.replication.notes import LocalNotes
 from millrace.replication.partition_reader import Cluster, opened
-from millrace.replication.properties import mirror_files, properties_text
+from millrace.replication.properties import mirror_files
+from millrace.stack.java_properties import properties_text
 from millrace.stack.private_file import write_private
 from millrace.supervision.connection import Connection
+from tests.environment_files import HDINSIGHT
 from tests.plugins.supervision.fake_platform import FakePlatform
 
 PASSWORDS = {"of_source": "a-source-Secret", "of_replica": 'another "one\\'}
-FILE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+FILE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = "source:9093"
 connection = "of_source"
 "ssl.ca.location" = "{ca}"
@@ -40,6 +38,7 @@ connection = "of_replica"
 topics = ["ticks.eu", "trades"]
 {more}
 """
+)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
+from millrace.kafka_brokers import quiet_admin
 from millrace.lake.ledger.ranges import Range, Ranges, contains, near, of_offsets
 
 if TYPE_CHECKING:
@@ -131,9 +132,9 @@ def _consumer(options: dict[str, str]) -> Iterator[Consumer]:
 
 def _facts(topic: str, options: dict[str, str]) -> TopicFacts:
     from confluent_kafka import TopicCollection, TopicPartition
-    from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
-    admin = AdminClient({"log_level": 0, **options})
+    admin = quiet_admin(options["bootstrap.servers"], options)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result()
     config = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
