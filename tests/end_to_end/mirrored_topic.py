@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,11 +15,12 @@ from millrace.platforms.local_folder import JobFolder
 from millrace.platforms.protocol import JobState, RunningJob
 from millrace.replication.job import mirror_job
 from millrace.supervision.connection import Connection
-from millrace.waiting import until
+from tests.end_to_end.streams import await_true
 
-__all__ = ["Sent", "bring_back", "make_topic", "read_all", "send_numbers", "wait_for"]
+__all__ = ["PATIENCE", "Sent", "bring_back", "make_topic", "read_all", "send_numbers"]
 
 PARTITIONS = 2
+PATIENCE = timedelta(seconds=120)
 Sent = tuple[int, bytes | None, bytes | None, tuple[tuple[str, bytes], ...], int]
 """Partition, key, value, headers, timestamp (ms)."""
 
@@ -77,14 +76,11 @@ def bring_back(connection: Connection, jobs: Path, running: RunningJob) -> Runni
     watched = psutil.Process(JobFolder(jobs / running.id).read("process.json")["driver"])
     (jvm,) = watched.children()
     jvm.kill()
-    wait_for(lambda: connection.platform.state(running.id).state is not JobState.RUNNING)
+    await_true(
+        "the end of MirrorMaker", lambda: connection.platform.state(running.id).state is not JobState.RUNNING, PATIENCE
+    )
     assert connection.platform.state(running.id).exit_code == 137
     return connection.platform.submit(mirror_job(connection.environment, "test.2"))
-
-
-def wait_for(condition: Callable[[], bool], timeout: timedelta = timedelta(seconds=120)) -> None:
-    started = time.monotonic()
-    assert until(condition, timeout), f"waited {time.monotonic() - started:.0f} s in vain"
 
 
 def counts(environment: Environment, topic: str) -> int:

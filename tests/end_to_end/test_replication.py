@@ -21,6 +21,7 @@ from millrace.replication.job import mirror_connection, mirror_job
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from tests.end_to_end.mirrored_topic import (
+    PATIENCE,
     Sent,
     bring_back,
     counts,
@@ -28,8 +29,8 @@ from tests.end_to_end.mirrored_topic import (
     read_all,
     send_numbers,
     surplus,
-    wait_for,
 )
+from tests.end_to_end.streams import await_true
 
 pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -54,7 +55,7 @@ def test_a_killed_mirrormaker_loses_and_doubles_nothing_and_the_check_finds_what
     sent = send_numbers(environment.kafka_bootstrap, {}, TOPIC, BEFORE)
     _assert_more_copies_than_brokers_are_refused(environment, stack)
     running = platform.submit(mirror_job(environment, "test.1"))
-    wait_for(lambda: counts(environment, TOPIC) > 0)
+    await_true("the first records in the replica", lambda: counts(environment, TOPIC) > 0, PATIENCE)
     sent += send_numbers(environment.kafka_bootstrap, {}, TOPIC, DURING)
     running = bring_back(mirrored, stack.replication / environment.name / "jobs", running)
     behind = list(check_replica(environment, patience=timedelta(0)))
@@ -83,7 +84,7 @@ def test_a_killed_mirrormaker_loses_and_doubles_nothing_and_the_check_finds_what
     assert "100 missing); the first that is missing is mirrored.topic[0] offset 0" in str(verdict([spoiled, untouched]))
 
     StreamControl(mirrored.notes, running.name).request_stop(running.owner, "the test is over")
-    wait_for(lambda: platform.state(running.id).state is JobState.SUCCEEDED)
+    await_true("the end of MirrorMaker", lambda: platform.state(running.id).state is JobState.SUCCEEDED, PATIENCE)
 
 
 def _assert_more_copies_than_brokers_are_refused(environment: Environment, stack: Home) -> None:

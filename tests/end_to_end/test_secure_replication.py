@@ -27,19 +27,17 @@ from millrace.stack.private_file import write_private
 from millrace.supervision.control import StreamControl
 from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.secure_kafka import SecureKafka, start_secure_kafka
-from tests.end_to_end.mirrored_topic import bring_back, counts, make_topic, read_all, send_numbers, surplus, wait_for
+from tests.end_to_end.mirrored_topic import PATIENCE, bring_back, counts, make_topic, read_all, send_numbers, surplus
+from tests.end_to_end.streams import await_true
+from tests.environment_files import HDINSIGHT
 
 pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(400)]
 
 TOPIC = "secret.topic"
 SOURCE, REPLICA, ADMIN = ("millrace", "a-source-Secret"), ("mirror", 'quoted ";\\'), ("millrace", "a-replica-Secret")
-FILE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+FILE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = "{source.by_login}"
 connection = "of_source"
 "ssl.ca.location" = "{certificates.ca}"
@@ -49,6 +47,7 @@ replication_factor = 1
 "ssl.ca.location" = "{certificates.ca}"
 {more}
 """
+)
 BY_LOGIN = 'bootstrap = "{replica.by_login}"\nconnection = "of_replica"\n"sasl.mechanism" = "SCRAM-SHA-512"'
 BY_CERTIFICATE = """bootstrap = "{replica.by_certificate}"
 "security.protocol" = "SSL"
@@ -115,14 +114,16 @@ def test_a_replica_behind_tls_is_complete_after_a_kill_and_another_login(rig: Ri
     first = mirror_connection(environment, rig.home)
     running = first.platform.submit(mirror_job(environment, "test.1"))
     try:
-        wait_for(lambda: counts(environment, TOPIC) > 0)
+        await_true("the first records in the replica", lambda: counts(environment, TOPIC) > 0, PATIENCE)
         _assert_nothing_tells_a_secret(rig, running.id)
         sent += send_numbers(bootstrap, options, TOPIC, range(3_000, 4_000))
         changed = mirror_connection(rig.environment(BY_CERTIFICATE), rig.home)
         running = bring_back(changed, _jobs(rig), running)
         assert verdict(check_replica(environment, patience=timedelta(seconds=90))) is None
         StreamControl(changed.notes, running.name).request_stop(running.owner, "the test is over")
-        wait_for(lambda: changed.platform.state(running.id).state is JobState.SUCCEEDED)
+        await_true(
+            "the end of MirrorMaker", lambda: changed.platform.state(running.id).state is JobState.SUCCEEDED, PATIENCE
+        )
     finally:
         for left in first.platform.live_jobs():
             first.platform.cancel(left.id)

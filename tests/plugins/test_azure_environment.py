@@ -10,16 +10,14 @@ import pytest
 from jobs.errors import MillraceError
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
+from tests.environment_files import HDINSIGHT
 
-AZURE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+AZURE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = "wn0-kafka.internal:9092,wn1-kafka.internal:9092"
 """
+)
 PASSWORD = 'p"w\\d;'
 
 

@@ -35,23 +35,21 @@ from millrace.stack.lifecycle import down
 from millrace.stack.private_file import write_private
 from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.secure_kafka import SecureKafka, start_secure_kafka
+from tests.environment_files import HDINSIGHT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 ADMIN, ONLOOKER, SCRAM = "millrace", "onlooker", "scrammed"
 PASSWORDS = {ADMIN: "a-Secret", ONLOOKER: "an-onlookers", SCRAM: 'quoted ";\\'}
 EMPTY, GUARDED = "no_ticks_yet", "guarded"
-FILE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+FILE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = "{bootstrap}"
 "ssl.ca.location" = "{ca}"
 {more}
 """
+)
 
 
 @dataclass(frozen=True)

@@ -23,22 +23,20 @@ from millrace.tasks.topics import make_topics
 from millrace.waiting import until
 from tests.conformance.certificates import make_certificates
 from tests.conformance.secure_kafka import start_secure_kafka
+from tests.environment_files import HDINSIGHT
 from tests.two_brokers import TwoBrokers, two_brokers
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
-FILE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+FILE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = ""
 connection = "millrace_kafka"
 "ssl.ca.location" = "{ca}"
 """
+)
 
 
 @pytest.fixture(scope="module")

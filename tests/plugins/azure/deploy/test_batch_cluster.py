@@ -24,18 +24,15 @@ from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, D
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import error
+from tests.environment_files import HDINSIGHT
 from tests.infra.deployments import PASSWORD
 from tests.plugins.azure.deploy.tries import A, finished, waited
 
 QUICKLY = timedelta(milliseconds=10)
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
-FILE = """
-platform = "hdinsight"
-[lake]
-account = "millracelake"
-container = "lake"
-path = "millrace"
-[kafka]
+FILE = (
+    HDINSIGHT
+    + """[kafka]
 bootstrap = "wn0-kafka:9092"
 [hdinsight]
 cluster = "spark-mr-dev-abcdef"
@@ -50,6 +47,7 @@ region = "northeurope"
 ssh_public_key = "ssh-ed25519 AAAA"
 workers = 4
 """
+)
 
 
 @dataclass
