@@ -63,7 +63,7 @@ def local(environment: Environment, folder: Path) -> dict[str, str]:
     place.path.mkdir()
     spark_launch(environment, JOB, place, Home.current())
     lines = place.properties.read_text().splitlines()
-    return {name: value for name, _, value in (line.partition(" ") for line in lines)}
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 def hdinsight(environment: Environment, folder: Path) -> dict[str, str]:
