@@ -89,6 +89,10 @@ class Lake:
     def speed(self, pipeline: str) -> str:
         return self._join("speed", pipeline)
 
+    def speed_removed(self, pipeline: str, interval: str) -> str:
+        """That the rows of an interval were removed from `speed/<pipeline>`, and when."""
+        return self._join("speed_removed", pipeline, f"{interval}.json")
+
     def batch(self, pipeline: str) -> str:
         return self._join("batch", pipeline)
 

@@ -107,6 +107,7 @@ def test_every_topic_and_pipeline_has_its_dags(dags: dict[str, Any]) -> None:
     declared |= {f"{name}__{part}" for name in pipeline_names() for part in ("speed", "batch", "upgrade")}
     declared |= {f"{pipeline.name}__alerts" for pipeline in pipelines_with_alerts()}
     others = {"provision", "scale", "teardown", "produce_stock_ticks", "replay_stock_ticks", "redecode", "accept_loss"}
+    others |= {"maintain"}
     assert set(dags) >= declared | others
 
 
@@ -163,6 +164,14 @@ def test_redecode_asks_for_a_declared_topic_and_runs_once_at_a_time(dags: dict[s
     assert (dag["schedule"], dag["max_active_runs"], dag["tasks"]) == (None, 1, {"redecode": []})
 
 
+def test_maintenance_keeps_speed_rows_for_longer_than_nightly_runs_look_back(dags: dict[str, Any]) -> None:
+    dag = dags["maintain"]
+    assert (dag["schedule"], dag["max_active_runs"], dag["catchup"]) == ("0 5 * * *", 1, False)
+    assert dag["tasks"] == {"remove_speed_rows": []}
+    keep = dag["params"]["keep_days"]
+    assert (keep["default"], keep["minimum"], dag["params"]["dry_run"]["default"]) == (30, 7, False)
+
+
 def test_a_loss_is_only_shown_unless_it_is_confirmed(dags: dict[str, Any]) -> None:
     params = dags["accept_loss"]["params"]
     assert params["topic"]["enum"] == sorted(TOPICS)
@@ -216,6 +225,7 @@ def test_teardown_deletes_nothing_unless_it_is_confirmed(dags: dict[str, Any]) -
         "replay_stock_ticks",
         "redecode",
         "accept_loss",
+        "maintain",
         "provision",
         "scale",
         "teardown",

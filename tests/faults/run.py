@@ -21,6 +21,7 @@ from tests.faults.checks import check_all, settle
 from tests.faults.keepers import AirflowKeeper, Keeper, LoopKeeper
 from tests.faults.nemesis.airflow import AIRFLOW_FAULTS
 from tests.faults.nemesis.batch import BATCH_FAULTS
+from tests.faults.nemesis.clean_up import CLEAN_UP_FAULTS
 from tests.faults.nemesis.drivers import DRIVER_FAULTS
 from tests.faults.nemesis.fault import Fault, strike
 from tests.faults.nemesis.recreated import RECREATED_FAULTS
@@ -42,6 +43,7 @@ FAULTS = {
     **STORAGE_FAULTS,
     **BATCH_FAULTS,
     **TOPIC_FAULTS,
+    **CLEAN_UP_FAULTS,
     **RECREATED_FAULTS,
     **AIRFLOW_FAULTS,
 }

@@ -33,7 +33,7 @@ from tests.faults.stack import FaultStack
 from tests.faults.streams import Stream
 from tests.faults.waiting import PATIENCE, await_true
 
-__all__ = ["BatchRun", "Scene"]
+__all__ = ["BatchRun", "Command", "Scene"]
 
 _MILLRACE = [sys.executable, "-c", "from millrace.cli import main; main()"]
 
@@ -52,7 +52,7 @@ class Scene:
     windows: Windows
     chance: random.Random
     folder: Path
-    batch_runs: int = 0
+    commands: int = 0
     is_recreated: bool = False
     """Whether Kafka has another topic of that name now: what it held before is all in `held`."""
     held: list[tuple[int, KafkaRecord]] = field(default_factory=list)
@@ -122,24 +122,26 @@ class Scene:
             check=False,
         )
 
+    def start(self, *arguments: str) -> Command:
+        """Starts a command of `millrace`, as a person would."""
+        self.commands += 1
+        return Command(self, arguments, self.folder / f"command-{self.commands}.log")
+
     def reprocess(self, *days: datetime, options: Sequence[str] = ()) -> BatchRun:
         """Starts `millrace reprocess` for these days, as a person would."""
-        self.batch_runs += 1
-        return BatchRun(self, list(days), self.folder / f"batch-{self.batch_runs}.log", options)
+        self.commands += 1
+        return BatchRun(self, list(days), self.folder / f"command-{self.commands}.log", options)
 
 
-class BatchRun:
-    """The process of one `millrace reprocess`: it certifies, starts the batch driver, and publishes."""
+class Command:
+    """The process of one command of `millrace`."""
 
-    def __init__(self, scene: Scene, days: list[datetime], log: Path, options: Sequence[str]) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, arguments: Sequence[str], log: Path) -> None:
         self._log = log
-        self._before = {job.id for job in scene.archive.platform.live_jobs()}
-        dates = [f"{day:%Y-%m-%d}" for day in days]
-        options = ["--wait", str(PATIENCE.total_seconds()), "--json", *options]
+        self._name = f"`millrace {arguments[0]}`"
         with log.open("wb") as file:
             self._process = subprocess.Popen(
-                [*_MILLRACE, "reprocess", stock_high_low.name, *dates, *options],
+                [*_MILLRACE, *arguments],
                 env=environment_with(process_environment(scene.stack.home)),
                 cwd=PROJECT_ROOT,
                 stdin=subprocess.DEVNULL,
@@ -147,11 +149,50 @@ class BatchRun:
                 stderr=subprocess.STDOUT,
             )
 
+    def kill(self) -> None:
+        """SIGKILL to it; fails where it has ended."""
+        assert self._process.poll() is None, f"{self._name} ended: {self.output}"
+        self._process.kill()
+        assert self._process.wait(30) == -signal.SIGKILL
+
+    def ended(self) -> str | None:
+        """Why nothing more comes of it; None while it runs."""
+        return None if self._process.poll() is None else f"{self._name} ended: {self.output}"
+
+    def result(self, timeout: timedelta = PATIENCE * 2) -> int:
+        """Its exit code, awaited."""
+        try:
+            return self._process.wait(timeout.total_seconds())
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"after {timeout}: {self._name}: {self.output}") from None
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(30)
+
+    @property
+    def output(self) -> str:
+        """The end of what it wrote."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
+
+
+class BatchRun(Command):
+    """A `millrace reprocess`: it certifies, starts the batch driver, and publishes."""
+
+    def __init__(self, scene: Scene, days: list[datetime], log: Path, options: Sequence[str]) -> None:
+        self._scene = scene
+        self._before = {job.id for job in scene.archive.platform.live_jobs()}
+        dates = [f"{day:%Y-%m-%d}" for day in days]
+        options = ["--wait", str(PATIENCE.total_seconds()), "--json", *options]
+        super().__init__(scene, ["reprocess", stock_high_low.name, *dates, *options], log)
+
     def driver(self) -> RunningJob:
         """The run's Spark driver, awaited."""
 
         def found() -> RunningJob | None:
-            assert self._process.poll() is None, f"`millrace reprocess` ended: {self.output}"
+            assert self.ended() is None, self.ended()
             live = self._scene.archive.platform.live_jobs()
             mine = (j for j in live if j.name.startswith(batch_query(stock_high_low.name)) and j.id not in self._before)
             return next(mine, None)
@@ -167,34 +208,6 @@ class BatchRun:
     def kill_driver(self, job: RunningJob) -> None:
         """SIGKILL to the Spark driver; returns when it is dead."""
         kill(self.processes(job))
-
-    def kill(self) -> None:
-        """SIGKILL to the process that certifies and publishes."""
-        assert self._process.poll() is None, f"`millrace reprocess` ended: {self.output}"
-        self._process.kill()
-        assert self._process.wait(30) == -signal.SIGKILL
-
-    def ended(self) -> str | None:
-        """Why nothing more comes of it; None while it runs."""
-        return None if self._process.poll() is None else f"`millrace reprocess` ended: {self.output}"
-
-    def result(self, timeout: timedelta = PATIENCE * 2) -> int:
-        """Its exit code, awaited."""
-        try:
-            return self._process.wait(timeout.total_seconds())
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"after {timeout}: `millrace reprocess`: {self.output}") from None
-
-    def end(self) -> None:
-        """Whatever state it is in."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(30)
-
-    @property
-    def output(self) -> str:
-        """The end of what it wrote."""
-        return self._log.read_text(encoding="utf-8", errors="replace")[-1500:]
 
     @property
     def results(self) -> list[dict[str, object]]:

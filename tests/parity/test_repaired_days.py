@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
+from jobs.checkpoint import Checkpoint
 from jobs.interval import Interval
-from jobs.lake import Lake
+from jobs.lake import Lake, speed_query
+from jobs.lake_files import LakeFiles
 from jobs.redecode import redecode
+from jobs.update_log import UpdateLog
 from millrace.environment import Environment
 from millrace.lake.certificate import certify
 from millrace.lake.pending_late import look_back, overdue, pending_late
 from millrace.lake.published import Publication, publications, publish
 from millrace.lake.served import served_intervals
+from millrace.lake.speed_removal import as_compared, remove_speed_rows
 from millrace.lake.view import read_view
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.oracle.arrivals import Arrival
@@ -49,8 +54,9 @@ class Served(LayerRuns):
         """Certifies, reprocesses, compares and publishes."""
         proven = certify(self.here, self.pipeline.topic, which, wait=timedelta(0))
         assert proven.partial == []
-        (result,) = self.reprocess([which.start], proven.raw_version)
-        run, result = f"{VERSION}-{proven.raw_version}-{which.id}", {"version": VERSION, **result}
+        (found,) = self.reprocess([which.start], proven.raw_version)
+        run = f"{VERSION}-{proven.raw_version}-{which.id}"
+        result = as_compared(self.here, self.pipeline.name, which.id, {"version": VERSION, **found})
         assert publish(self.here, self.pipeline, which, run=run, version=VERSION, certificate=proven, result=result)
         return result
 
@@ -62,6 +68,16 @@ class Served(LayerRuns):
 
     def to_repair(self) -> dict[Interval, int]:
         return overdue(self.here, look_back(self.here, self.pipeline), datetime.now(UTC), timedelta(days=7))[0]
+
+    def replay_newest(self, spark: SparkSession) -> None:
+        """The newest micro-batch once more, as a driver writes it that was killed before it could note it."""
+        files, uri = LakeFiles(spark), self.lake.speed(self.pipeline.name)
+        before = self.speed_log()
+        (newest,) = before.agg(F.max("_batch_id")).first() or (None,)
+        count, rows = before.count(), before.where(F.col("_batch_id") == newest).drop("_batch_id", "_version")
+        checkpoint = self.lake.checkpoint(speed_query(self.pipeline.name), VERSION)
+        UpdateLog(Checkpoint(files, checkpoint), uri, VERSION).append(rows, newest)
+        assert self.speed_log().count() == count > 0
 
     def layers(self) -> list[tuple[str, str, int, bool]]:
         shown = served_intervals(self.here, self.pipeline, read_view(self.here, self.pipeline))
@@ -128,3 +144,31 @@ def test_a_day_without_events_is_published_with_its_certificate_and_repaired_whe
     assert run.pending() == {day(1).id: 0}
     expected = high_low(read_topic(run.here.kafka_bootstrap, run.pipeline.topic.name))
     assert view_rows(read_view(run.here, run.pipeline)) == expected
+
+
+def test_a_day_whose_speed_rows_were_removed_is_repaired_while_the_stream_goes_on(
+    run: Served, spark: SparkSession
+) -> None:
+    run.stream([[tick(0)], [tick(0, of_day=1)], [tick(0, of_day=2)]])
+    run.archive()
+    for number in range(2):
+        run.run_day(day(number))
+    query = run.start()
+    try:
+        run.produce([tick(1, of_day=2)])
+        query.processAllAvailable()
+        assert remove_speed_rows(run.here, run.pipeline, day(0).end) == [day(0)]
+        run.produce([tick(2, of_day=2), tick(3)])  # the latter is late by two days
+        query.processAllAvailable()
+    finally:
+        query.stop()
+    assert {row["_interval"] for row in run.speed_log().collect()} == {day(1).id, day(2).id}
+    run.replay_newest(spark)
+    expected = high_low(read_topic(run.here.kafka_bootstrap, run.pipeline.topic.name))
+
+    run.archive()
+    assert run.to_repair() == {day(0): 1}
+    run.run_day(day(0))
+    assert view_rows(read_view(run.here, run.pipeline)) == expected
+    assert run.published()[day(0)].result["parity"] is None
+    assert run.published()[day(0)].result["speed_removed"]

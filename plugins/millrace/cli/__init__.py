@@ -18,6 +18,7 @@ from millrace.cli import (
     explain,
     late,
     ledger,
+    maintain,
     pipelines,
     repair,
     replicate,
@@ -54,6 +55,7 @@ for group in (
     dead_letters,
     ledger,
     accept_loss,
+    maintain,
     pipelines,
     azure,
 ):

@@ -89,6 +89,7 @@ def reprocess_interval(
     from millrace.lake.declared import declared
     from millrace.lake.late_records import publish_and_record
     from millrace.lake.serving import served_version
+    from millrace.lake.speed_removal import as_compared
 
     version = version or served_version(connection.environment, pipeline)
     pipeline = declared(connection.environment, pipeline, version)
@@ -100,6 +101,7 @@ def reprocess_interval(
     result = connection.notes.read_json(Lake("").run_result(pipeline.name, job.owner))
     if result is None:
         raise MillraceError(f"run {job.owner!r} of {pipeline.name!r} left no result on the lake; run it again")
+    result = as_compared(connection.environment, pipeline.name, interval.id, result)
     published = publish_and_record(
         connection.environment, pipeline, interval, run=job.owner, certificate=certificate, result=result
     )

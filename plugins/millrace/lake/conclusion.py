@@ -22,7 +22,7 @@ from jobs.verdicts import (
 )
 from millrace.moments import parse_moment
 
-__all__ = ["COUNTED", "cause_of", "differing", "equals", "reason"]
+__all__ = ["COUNTED", "cause_of", "differing", "equals", "reason", "rows_removed"]
 
 COUNTED = "counted"
 _WORDS = {
@@ -81,6 +81,14 @@ def reason(
     columns = differing(batch, speed, near)
     is_same = batch is not None and speed is not None and not columns
     return " ".join(filter(None, [_answers(batch, speed, columns), *_records(layers, cause, is_same)]))
+
+
+def rows_removed(moment: datetime) -> str:
+    """The same where the speed layer has no row of the key, and those of the interval were removed."""
+    return (
+        f"The speed layer's rows of this interval were removed at {moment:%Y-%m-%d %H:%M:%S} UTC, for they were old:"
+        " what it answered is known of those differences only that the run lists."
+    )
 
 
 def equals(value: Any, text: str) -> bool:

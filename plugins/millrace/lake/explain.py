@@ -15,11 +15,13 @@ from jobs.pipeline import Pipeline
 from jobs.verdicts import BEFORE_STREAM, OTHER_VERSION, UNEXPLAINED, verdict
 from jobs.windows import Sessions
 from millrace.environment import Environment
-from millrace.lake.conclusion import COUNTED, cause_of, equals, reason
+from millrace.lake.conclusion import COUNTED, cause_of, equals, reason, rows_removed
 from millrace.lake.declared import declared
 from millrace.lake.published import publication_of
 from millrace.lake.serving import preferred_versions
 from millrace.lake.session_verdicts import session_verdicts
+from millrace.lake.speed_log import SpeedLog
+from millrace.lake.speed_removal import as_compared, removed_at
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import binned, open_table, query
 from millrace.lake.text_files import TextFiles
@@ -76,7 +78,7 @@ def newest_result(
     store, versions = LakeStore(environment), (version,) if version else preferred_versions(environment, pipeline)
     for each in versions:
         if found := store.read_json(Lake("").newest_result(pipeline.name, each, interval.id)):
-            return found
+            return as_compared(environment, pipeline.name, interval.id, found)
     raise MillraceError(
         f"pipeline {pipeline.name!r}: interval {interval.id} has never been reprocessed under version"
         f" {' or '.join(versions)}, so nothing was compared; run `millrace reprocess {pipeline.name}"
@@ -117,7 +119,10 @@ def explain(
     near = pipeline.float_tolerance
     lacking = [each.speed for each in records if each.batch == COUNTED]
     cause = cause_of(key, result, in_batch, in_speed, lacking, near)
-    why = reason(cause, in_batch, in_speed, [(each.batch, each.speed) for each in records], result, near)
+    if removed := None if in_speed else _rows_removed_at(environment, pipeline, interval, result["version"]):
+        cause, why = None, rows_removed(removed)
+    else:
+        why = reason(cause, in_batch, in_speed, [(each.batch, each.speed) for each in records], result, near)
     if cause == UNEXPLAINED:
         records = [replace(each, speed=_SHOULD_HAVE) if each.speed == COUNTED else each for each in records]
     state = publication_state(environment, pipeline, interval, result)
@@ -151,6 +156,12 @@ def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str])
         if all(equals(row[name], text) for name, text in key.items()):
             return {name: value for name, value in row.items() if not name.startswith("_")}
     return None
+
+
+def _rows_removed_at(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> datetime | None:
+    """When the speed layer's rows of the interval were removed; None where it has any."""
+    is_there = interval.id in SpeedLog(environment, pipeline).intervals().get(version, {})
+    return None if is_there else removed_at(environment, pipeline.name, interval.id)
 
 
 def _records(

@@ -10,6 +10,7 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.gate import ParityError, check_parity
+from millrace.lake.speed_removal import as_compared
 from millrace.lake.store import LakeStore
 
 __all__ = ["held_back"]
@@ -34,7 +35,8 @@ def held_back(
         result = store.read_json(Lake("").newest_result(pipeline.name, version, interval.id))
         if result and _is_same(result, events, speed.get(interval.id)):
             try:
-                check_parity(pipeline, interval, result["run"], result)
+                compared = as_compared(environment, pipeline.name, interval.id, result)
+                check_parity(pipeline, interval, result["run"], compared)
             except ParityError as error:
                 found[interval] = str(error)
     return found

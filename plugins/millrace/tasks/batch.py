@@ -28,7 +28,7 @@ def log_parity(
     """
     from millrace.lake.gate import ParityError, check_parity
 
-    result, pipeline = _result(pipeline_name, run, environment_name), find_pipeline(pipeline_name)
+    result, pipeline = _result(pipeline_name, interval_id, run, environment_name), find_pipeline(pipeline_name)
     for line in parity_lines(pipeline_name, interval_id, result, certificate["partial"]):
         _log.info("%s", line)
     try:
@@ -48,7 +48,7 @@ def publish_run(
 
     pipeline = find_pipeline(pipeline_name)
     interval = Interval.parse(interval_id, pipeline.interval)
-    result = _result(pipeline_name, run, environment_name)
+    result = _result(pipeline_name, interval_id, run, environment_name)
     proven = Certificate.from_json(certificate)
     environment = environment_for_task(environment_name)
     published = publish_and_record(environment, pipeline, interval, run=run, certificate=proven, result=result)
@@ -57,12 +57,13 @@ def publish_run(
     return published
 
 
-def _result(pipeline_name: str, run: str, environment_name: str | None) -> dict[str, Any]:
+def _result(pipeline_name: str, interval_id: str, run: str, environment_name: str | None) -> dict[str, Any]:
     """What the reprocess wrote about its run. Raises MillraceError where there is nothing."""
+    from millrace.lake.speed_removal import as_compared
     from millrace.lake.store import LakeStore
 
-    path = Lake("").run_result(pipeline_name, run)
-    result: dict[str, Any] | None = LakeStore(environment_for_task(environment_name)).read_json(path)
+    path, environment = Lake("").run_result(pipeline_name, run), environment_for_task(environment_name)
+    result = LakeStore(environment).read_json(path)
     if result is None:
         raise MillraceError(f"run {run!r} of {pipeline_name!r}: {path} is not on the lake; clear its reprocess task")
-    return result
+    return as_compared(environment, pipeline_name, interval_id, result)

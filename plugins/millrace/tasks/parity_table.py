@@ -19,7 +19,7 @@ def parity_lines(pipeline: str, interval: str, result: Mapping[str, Any], partia
     parity = result.get("parity") or {}
     lines = [f"{pipeline} {interval} is partial: {'; '.join(partial)}"] if partial else []
     if not parity:
-        return [*lines, f"{pipeline} {interval}: the speed layer has no rows to compare with"]
+        return [*lines, f"{pipeline} {interval}: {_not_compared(result)}"]
     lines.append(f"{pipeline} {interval}: {'partial ' if partial else ''}batch against speed, by key")
     lines += _table({title: parity.get(name, 0) for name, title in _COUNTS.items()})
     if causes := parity.get("causes"):
@@ -28,6 +28,12 @@ def parity_lines(pipeline: str, interval: str, result: Mapping[str, Any], partia
         windows = len(result["late"]["windows"])
         lines.append(f"late for the speed layer: {late:,} events of {windows:,} windows")
     return [*lines, *_differences(parity.get("differences") or [])]
+
+
+def _not_compared(result: Mapping[str, Any]) -> str:
+    if moment := result.get("speed_removed"):
+        return f"not compared: the speed layer's rows of it were removed at {moment}, for they were old"
+    return "the speed layer has no rows to compare with"
 
 
 def _table(counts: Mapping[str, int]) -> Iterator[str]:

@@ -78,7 +78,7 @@ def kill_publisher_before_commit(scene: Scene) -> str:
 
 
 def kill_publisher_after_commit(scene: Scene) -> str:
-    """The commit to `published` stands, nobody heard of it, and nothing that follows is done (see decision 38)."""
+    """The commit to `published` stands, nobody heard of it, and nothing that follows is done."""
     day = scene.chance.choice(scene.days)
     before, run = scene.served(day), scene.reprocess(day)
 

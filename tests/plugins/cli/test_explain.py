@@ -19,8 +19,9 @@ from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.cli import main
 from millrace.environment import Environment
 from millrace.lake.published import publish
+from millrace.lake.speed_removal import remove_speed_rows
 from millrace.lake.store import LakeStore
-from tests.plugins.lake.lake_rows import certificate, interval
+from tests.plugins.lake.lake_rows import certificate, interval, write_speed
 from tests.plugins.lake.raw_rows import local_environment
 
 DAY, MINUTE, VERSION, RUN = interval(0), timedelta(minutes=1), "v1", "run-1"
@@ -173,6 +174,21 @@ def test_of_a_key_that_the_run_does_not_list_is_told_what_is_known(
 def test_what_came_after_the_run_is_told(printed: Callable[..., str], here: Environment) -> None:
     write_archive(here, 2)
     assert printed(2).endswith("answer the same. 1 more arrived after the run: pending late, if it is published.\n")
+
+
+def test_of_speed_rows_that_were_removed_is_said_so(printed: Callable[..., str], here: Environment) -> None:
+    explained = result(parity={**result()["parity"], "causes": {"late": 3}})
+    assert publish(here, stock_high_low, DAY, run=RUN, version=VERSION, certificate=certificate(0), result=explained)
+    write_speed(here, interval(1), batch_id=3, high=1, version=VERSION)
+    assert remove_speed_rows(here, stock_high_low, DAY.end) == [DAY]
+    *_, cause, why = printed(1).splitlines()
+    assert cause == "cause: none"
+    assert why.startswith("The speed layer's rows of this interval were removed at 20")
+    assert "different" in printed(), "what the run found when they were there is kept"
+
+    seen_none = {"equal": 0, "different": 0, "only_batch": 4, "only_speed": 0, "causes": {"unexplained": 4}}
+    LakeStore(here).write_json(Lake("").newest_result(NAME, VERSION, DAY.id), result(parity=seen_none))
+    assert f"{NAME} {DAY.id}: not compared: the speed layer's rows of it were removed at 20" in printed()
 
 
 @pytest.mark.parametrize("minute", [None, 0])

@@ -36,6 +36,7 @@ COMMANDS = (
     "late",
     "ledger",
     "accept-loss",
+    "remove-speed-rows",
 )
 Millrace = Callable[..., tuple[int, str, str]]
 
@@ -87,6 +88,7 @@ def test_every_command_shows_examples_in_its_help(command: str, millrace: Millra
         ("dead-letters", "stock_ticks"),
         ("redecode", "stock_ticks"),
         ("accept-loss", "stock_ticks", "--yes", "--reason", "why"),
+        ("remove-speed-rows", "stock_high_low"),
     ],
 )
 def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[str, ...], millrace: Millrace) -> None:
@@ -119,6 +121,7 @@ def test_without_a_stack_one_line_says_so_and_names_the_remedy(arguments: tuple[
         (("dead-letters", "stock_ticks", "--until", "noon"), "--until 'noon' is not a time"),
         (("redecode", "nonsense"), "topic 'nonsense' is not declared"),
         (("accept-loss", "nonsense"), "topic 'nonsense' is not declared"),
+        (("remove-speed-rows", "nonsense"), "'nonsense'"),
         (("nonsense",), "No such command"),
     ],
 )
