@@ -21,6 +21,8 @@ from tests.end_to_end.topic_oracle import view_rows
 from tests.faults.oracle import Oracle, check_rows, numbered_records
 from tests.faults.reader import Rows, by_interval
 from tests.faults.scene import Scene
+from tests.faults.spark_sql import check_spark_view, view_in_spark
+from tests.faults.speed_checks import SpeedTotals, await_journal, check_speed
 from tests.faults.streams import Stream
 from tests.faults.waiting import PATIENCE, await_true, quietly
 
@@ -42,6 +44,8 @@ class Totals:
     answer_rows: int
     partial: int
     view_rows: int
+    spark_rows: int
+    speed: SpeedTotals
     polls: int
     unanswered: int
 
@@ -54,6 +58,8 @@ class Totals:
             f" ({self.answer_rows:,} rows, each as the oracle has it for what the run had certified)",
             f"{self.partial} of them as partial: those that an accepted loss touched, and no other",
             f"the view equals the oracle row by row: {self.view_rows:,} rows",
+            f"so does the view in Spark SQL: {self.spark_rows:,} rows, each interval from the same layer and version",
+            *self.speed.lines(),
             f"the reader polled {self.polls:,} times; {self.unanswered} times a disturbed storage did not answer",
         ]
 
@@ -65,7 +71,9 @@ def settle(scene: Scene) -> None:
     """
     environment = scene.stack.environment
     certify(environment, stock_ticks, wait=PATIENCE)
-    await_speed(scene.speed, end_offsets(environment, stock_ticks.name))
+    ends = end_offsets(environment, stock_ticks.name)
+    await_speed(scene.speed, ends)
+    await_journal(scene, ends)
     _reprocess(scene, _unsettled(scene))
     _reprocess(scene, [day for day in scene.touched_days() if day not in scene.days], "--allow-partial")
     left = _unsettled(scene)
@@ -107,7 +115,8 @@ def check_all(scene: Scene, acknowledged: Path) -> Totals:
     _check_ledger(scene)
     published = publications(environment, stock_high_low)
     expected = _expected(oracle, speed, published)
-    check_rows("the view", view_rows(read_view(environment, stock_high_low)), expected)
+    view = read_view(environment, stock_high_low)
+    check_rows("the view", view_rows(view), expected)
     answers = list(scene.reader.answers.values())
     return Totals(
         sent=scene.load.sent,
@@ -121,6 +130,8 @@ def check_all(scene: Scene, acknowledged: Path) -> Totals:
         answer_rows=sum(oracle.check_answer(answer) for answer in answers),
         partial=_check_partial(scene, published),
         view_rows=len(expected),
+        spark_rows=check_spark_view(view_in_spark(scene.stack, scene.folder / "spark"), view, expected),
+        speed=check_speed(scene, oracle, speed, [each.interval.id for each in published], answers),
         polls=scene.reader.polls,
         unanswered=scene.reader.unanswered,
     )

@@ -36,7 +36,8 @@ class Fault:
     """`strike` does it and returns the proof, in words; it raises where the fault took no effect.
 
     `obstacle` says why it cannot be done on this machine; None where it can. `after` checks what follows, and says it.
-    `is_last`: the streams cannot go on after it, so it strikes when all others are done and everything is settled.
+    `is_last`: the streams cannot go on after it, or what it removes could be checked no more, so it strikes when all
+    others are done and everything is settled.
     """
 
     name: str
