@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
@@ -15,8 +17,12 @@ from millrace.lake.speed_log import SpeedLog
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
 
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
 __all__ = ["as_compared", "removable", "remove_speed_rows", "removed_at", "vacuum_speed"]
 
+_ATTEMPTS = 5
 _SEEN = ("equal", "different", "only_speed")
 
 
@@ -44,12 +50,26 @@ def remove_speed_rows(environment: Environment, pipeline: Pipeline, before: date
     """Removes the speed rows of the intervals that are `removable`, in one commit, and returns these intervals.
 
     That is noted before, an interval at a time: whoever is killed in between leaves notes of rows that are there, which
-    changes no answer, and the next call removes them. Safe while streams and batch runs write.
+    changes no answer, and the next call removes them. Safe while streams and batch runs write, and to call at once: one
+    call removes an interval. Raises MillraceError where others keep committing.
     """
-    intervals = removable(environment, pipeline, before)
-    table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
-    if table is None or not intervals:
-        return []
+    from deltalake.exceptions import CommitFailedError
+
+    for _ in range(_ATTEMPTS):
+        table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
+        intervals = removable(environment, pipeline, before)
+        if table is None or not intervals:
+            return []
+        with suppress(CommitFailedError):
+            _remove(environment, pipeline, table, intervals)
+            return intervals
+    raise MillraceError(
+        f"pipeline {pipeline.name!r}: its old speed rows could not be removed in {_ATTEMPTS} attempts, others kept"
+        " committing; nothing is lost: run it again"
+    )
+
+
+def _remove(environment: Environment, pipeline: Pipeline, table: DeltaTable, intervals: list[Interval]) -> None:
     from deltalake import PostCommitHookProperties
 
     store, now = LakeStore(environment), datetime.now(UTC).isoformat()
@@ -60,7 +80,6 @@ def remove_speed_rows(environment: Environment, pipeline: Pipeline, before: date
     hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
     listed = ", ".join(f"'{each.id}'" for each in intervals)
     table.delete(f"_interval IN ({listed})", post_commithook_properties=hooks)
-    return intervals
 
 
 def vacuum_speed(environment: Environment, pipeline: Pipeline) -> int:

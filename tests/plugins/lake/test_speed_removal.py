@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 import pytest
 from deltalake import DeltaTable
 
+from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
@@ -139,6 +140,29 @@ def test_who_is_killed_after_the_note_leaves_rows_that_the_next_call_removes(
     assert days(here, before=interval(0).end) == [0]
     remove_speed_rows(here, stock_high_low, interval(0).end)
     assert (days(here), view(here)) == ([1, 2, 3], before)
+
+
+def test_of_two_calls_at_once_one_removes_and_none_fails(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = speed_removal.open_table
+
+    def open_and_let_another_go_first(environment: Environment, uri: str) -> DeltaTable | None:
+        monkeypatch.setattr(speed_removal, "open_table", opened)
+        table = opened(environment, uri)
+        chosen = removable(here, stock_high_low, interval(0).end)
+        assert remove_speed_rows(here, stock_high_low, interval(0).end) == chosen
+        monkeypatch.setattr(speed_removal, "removable", once(chosen))
+        return table
+
+    def once(stale: list[Interval]) -> Callable[..., list[Interval]]:
+        def found(*asked: Any) -> list[Interval]:
+            monkeypatch.setattr(speed_removal, "removable", removable)
+            return stale
+
+        return found
+
+    monkeypatch.setattr(speed_removal, "open_table", open_and_let_another_go_first)
+    assert remove_speed_rows(here, stock_high_low, interval(0).end) == []
+    assert days(here) == [1, 2, 3]
 
 
 def test_a_run_that_found_no_speed_rows_because_they_were_removed_compared_nothing(here: Environment) -> None:
