@@ -48,11 +48,11 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 test: lint ## Check everything, and test it but for what takes long (ARGS="..." is passed to pytest)
 	@$(TEST) -m "not long and not release" $(ARGS)
 
-test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure and Databricks, Livy, Spark 3.3
+test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure, Livy, Spark 3.3
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software mirror-jars $(VENV_CHECKOV)/.setup
 	@$(TEST) -m "long and not release" $(ARGS)
 
-test-release: setup-dev ## Test what only a release waits for: the demo to its end and after a crash, versions side by side
+test-release: setup-dev ## Test what only a release waits for: the demo whole and after a crash, several nights, Airflow on Databricks
 	@$(TEST) -m release $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8

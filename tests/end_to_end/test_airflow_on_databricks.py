@@ -38,7 +38,7 @@ from tests.plugins.platforms.databricks.drivers import TOKEN
 from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
 from tests.plugins.platforms.databricks.server import Server, serve
 
-pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(1500)]
 
 ARCHIVE, SPEED, BATCH = (
     archive_query(stock_ticks.name),

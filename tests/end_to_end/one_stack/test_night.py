@@ -24,7 +24,7 @@ from millrace.supervision.connection import Connection
 from tests.end_to_end.streams import DAYS, FIRST_DAY, Streams, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1800)]
 
 DAG = batch_query(stock_high_low.name)
 TASKS = ("certify", "reprocess", "compare", "publish")
