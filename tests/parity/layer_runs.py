@@ -33,6 +33,7 @@ from millrace.stack.topics import ensure_topic
 from tests.oracle.arrivals import Arrival
 from tests.oracle.high_low import HighLow, Key
 from tests.oracle.ticks import Sent
+from tests.plugins.lake.ledger.kafka_records import delete_topic
 
 VERSION = "v1"
 _OFTEN = timedelta(milliseconds=50)
@@ -49,9 +50,17 @@ class LayerRuns:
         self._spark = spark
         self._environment = environment
         self._kafka = environment.kafka_bootstrap
-        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
-        settings = {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000, "log_level": 0}
-        self._producer = Producer(settings)
+        self._producer = self._new_producer()
+
+    def recreate_topic(self) -> None:
+        """Deletes the topic, and makes another of its name.
+
+        The producer is another one too: had it looked for the topic in between, it would refuse every record at once.
+        """
+        name = self.pipeline.topic.name
+        delete_topic(self._kafka, name)
+        ensure_topic(self._environment, name, self.pipeline.topic.partitions)
+        self._producer = self._new_producer()
 
     def use(self, pipeline: Pipeline) -> None:
         """Runs this pipeline from now on, on the same topic."""
@@ -81,6 +90,12 @@ class LayerRuns:
         if journaled:
             journal.write(speed)
         return sent
+
+    def _new_producer(self) -> Producer:
+        # All of a partition goes in one request, so that no micro-batch reads a part of it: `flush` ends the wait.
+        return Producer(
+            {"bootstrap.servers": self._kafka, "enable.idempotence": True, "linger.ms": 1000, "log_level": 0}
+        )
 
     def start(self, version: str = VERSION, **options: Any) -> StreamingQuery:
         """Starts the speed query, to be stopped by the caller; `options` as in `start_speed`."""

@@ -27,7 +27,6 @@ from millrace.lake.ledger import update_ledger
 from millrace.lake.lost_offsets import LostOffsets, find_lost
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import VERSION, LayerRuns
-from tests.plugins.lake.ledger.kafka_records import create_topic, delete_topic
 
 pytestmark = [pytest.mark.long, pytest.mark.stack]
 
@@ -213,9 +212,7 @@ def test_a_topic_that_was_deleted_and_created_again_is_refused_also_where_it_is_
 ) -> None:
     story.produce(ticks(0, 5))
     story.read()
-    kafka = story.environment.kafka_bootstrap
-    delete_topic(kafka, story.topic.name)
-    create_topic(kafka, story.topic.name)
+    story.recreate_topic()
     story.produce(ticks(1, 9))
     with pytest.raises(LostOffsetsError, match="was deleted and created again"):
         story.archiver.admit()

@@ -32,7 +32,6 @@ from tests.end_to_end.topic_oracle import KafkaRecord, high_low, view_rows
 from tests.oracle.arrivals import Arrival
 from tests.oracle.ticks import Sent
 from tests.parity.layer_runs import LayerRuns
-from tests.plugins.lake.ledger.kafka_records import delete_topic
 
 pytestmark = [pytest.mark.long, pytest.mark.stack]
 
@@ -114,11 +113,6 @@ def expected(*sent: Sent) -> dict[Any, Any]:
     return high_low(KafkaRecord(one.partition, one.offset, one.timestamp, None, one.value) for one in sent)
 
 
-def recreate(old: Version) -> None:
-    delete_topic(old.here.kafka_bootstrap, old.pipeline.topic.name)
-    ensure_topic(old.here, old.pipeline.topic.name, stock_ticks.partitions)
-
-
 def test_a_topic_of_a_new_name_goes_on_where_the_old_one_was_lost_and_no_event_leaves_the_view(
     spark: SparkSession, environment: Environment, lake: Lake
 ) -> None:
@@ -129,7 +123,7 @@ def test_a_topic_of_a_new_name_goes_on_where_the_old_one_was_lost_and_no_event_l
     old.publish(FIRST, old.certificate(FIRST))
     assert old.view() == expected(*sent)
 
-    recreate(old)
+    old.recreate_topic()
     old.produce(ticks(1, range(4, 9)))
     for guard in old.guards():
         with pytest.raises(LostOffsetsError, match=r"was deleted and created again.* a topic of a new name, dec"):
