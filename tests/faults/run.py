@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from millrace.interrupt import interruptible
 from millrace.stack.airflow_client import AirflowClient
 from millrace.supervision.driver_log import error_line
 from tests.faults.checks import check_all, settle
@@ -204,7 +205,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     days = 2 if options.short else 3
     wanted = Run(options.seed, options.minutes, names, options.airflow, days, options.allow_missing)
     folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
-    went_well = run(wanted, folder, lambda line: print(line, flush=True))
+    with interruptible():
+        went_well = run(wanted, folder, lambda line: print(line, flush=True))
     if went_well and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     return 0 if went_well else 1
