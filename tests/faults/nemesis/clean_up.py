@@ -20,40 +20,41 @@ _NAME = stock_high_low.name
 
 
 def kill_between_publish_and_clean_up(scene: Scene) -> str:
-    """Days are published; the command has noted that it removes their speed rows, and has not."""
-    chosen, before, polls = _removable(scene), _rows(scene), scene.reader.polls
-    first, newest = chosen[0], chosen[-1]
-    command = scene.start("remove-speed-rows", *_arguments(newest))
+    """A day is published; the command has noted that it removes its speed rows, and has not.
+
+    The oldest day alone, so that the others' speed rows are compared with the oracle in the end.
+    """
+    oldest, before, polls = _removable(scene)[0], _rows(scene), scene.reader.polls
+    command = scene.start("remove-speed-rows", *_arguments(oldest))
     try:
-        note = Lake("").speed_removed(_NAME, first.id)
+        note = Lake("").speed_removed(_NAME, oldest.id)
         with scene.stack.proxy.trap("PUT", f"{note}$", after=True) as trap:
             trap.await_request(PATIENCE, command.ended)
             command.kill()
     finally:
         command.end()
-    assert removed_at(scene.stack.direct, _NAME, first.id), "it was killed before it noted anything"
+    assert removed_at(scene.stack.direct, _NAME, oldest.id), "it was killed before it noted anything"
     assert _rows(scene) == before, "the rows were removed all the same"
     await_reader(scene, polls)
-    return f"killed with a note of {first.id} and all {sum(before.values()):,} speed rows there; the view answers"
+    return f"killed with a note of {oldest.id} and its {before[oldest.id]:,} speed rows there; the view answers"
 
 
 def removed_at_last(scene: Scene) -> str:
-    """The next call removes them, the view answers as before, and a repair of such a day is published."""
-    chosen, before, polls = _removable(scene), _rows(scene), scene.reader.polls
-    told = json.loads(scene.command("remove-speed-rows", *_arguments(chosen[-1])))
-    gone = {each.id for each in chosen}
-    assert set(told["intervals"]) == gone, told
-    left = {interval: count for interval, count in before.items() if interval not in gone}
+    """The next call removes them, the view answers as before, and a repair of that day is published."""
+    oldest, before, polls = _removable(scene)[0], _rows(scene), scene.reader.polls
+    told = json.loads(scene.command("remove-speed-rows", *_arguments(oldest)))
+    assert told["intervals"] == [oldest.id], told
+    left = {interval: count for interval, count in before.items() if interval != oldest.id}
     assert _rows(scene) == left, f"left are {_rows(scene)}, expected {left}"
     await_reader(scene, polls)
-    repair = scene.reprocess(chosen[0].start)
+    repair = scene.reprocess(oldest.start)
     try:
         assert repair.result() == 0, repair.output
     finally:
         repair.end()
     (result,) = repair.results
     assert (result["parity"], bool(result["speed_removed"])) == (None, True), result
-    return f"the speed rows of {len(gone)} days are gone, the view answers as before, a repair of one is published"
+    return f"the speed rows of {oldest.id} are gone, the view answers as before, a repair of it is published"
 
 
 def _nothing_to_remove(scene: Scene) -> str | None:
@@ -64,9 +65,9 @@ def _removable(scene: Scene) -> list[Interval]:
     return removable(scene.stack.direct, stock_high_low, datetime.now(UTC))
 
 
-def _arguments(newest: Interval) -> tuple[str, ...]:
+def _arguments(interval: Interval) -> tuple[str, ...]:
     """So that this interval is just old enough."""
-    age = datetime.now(UTC) - newest.end
+    age = datetime.now(UTC) - interval.end
     return _NAME, "--older-than", str(age / timedelta(days=1)), "--json"
 
 
