@@ -109,7 +109,7 @@ def azure(cluster: Cluster, storage: StorageAccount, certificates: Certificates,
     filled = {
         'account = ""': f'account = "{storage.account_name}"\nblob_endpoint = "{storage.blob_endpoint}"',
         '# key_connection = "millrace_lake"': 'key_connection = "lake"',
-        'bootstrap = ""': f'bootstrap = "{secure_kafka}"\n"ssl.ca.location" = "{certificates.ca}"',
+        '[kafka]\nbootstrap = ""': f'[kafka]\nbootstrap = "{secure_kafka}"\n"ssl.ca.location" = "{certificates.ca}"',
         '# connection = "millrace_kafka"': 'connection = "kafka"',
         'cluster = ""': f'cluster = "conformance"\ngateway = "{cluster.url}"\nca_file = "{certificates.ca}"',
         'connection = "millrace_hdinsight"': f'connection = "gateway"\npython = "{cluster.python}"',
