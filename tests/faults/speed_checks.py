@@ -58,13 +58,13 @@ def check_speed(
 ) -> SpeedTotals:
     """`oracle`: of what is archived. `speed`: of what the speed layer was to read. `intervals`: ids of the published
     ones, whose rows are compared unless a fault had them removed; `answers`: of their runs (see `check_parity`)."""
+    environment, name = scene.stack.environment, stock_high_low.name
     batches = _micro_batches(scene)
     read = SpeedOracle(speed.records.values(), batches)
     watermarks, behind = read.check_watermarks(is_lossy=bool(scene.lost["speed"]))
-    table = open_table(scene.stack.environment, Lake(scene.stack.environment.lake).speed(stock_high_low.name))
+    table = open_table(environment, Lake(environment.lake).speed(name))
     assert table is not None
     found = by_interval(newest_rows(table.to_pyarrow_dataset()))
-    environment, name = scene.stack.environment, stock_high_low.name
     intervals = [each for each in intervals if not removed_at(environment, name, each)]
     for interval in intervals:
         check_rows(f"the speed layer's rows of {interval}", found.get(interval, {}), read.rows(interval))

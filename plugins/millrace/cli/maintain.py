@@ -37,17 +37,14 @@ def remove_speed_rows(
     """
     from jobs.pipelines import find_pipeline
     from millrace.cli.shared import connected
-    from millrace.lake import speed_removal
+    from millrace.lake.speed_removal import clean_up
 
     found, environment = find_pipeline(pipeline), connected().environment
     before = datetime.now(UTC) - timedelta(days=older_than)
-    remove = speed_removal.removable if dry_run else speed_removal.remove_speed_rows
-    intervals = [each.id for each in remove(environment, found, before)]
-    deleted = 0 if dry_run else speed_removal.vacuum_speed(environment, found)
+    intervals, lines, deleted = clean_up(environment, found, before, dry_run=dry_run)
     if as_json:
-        print_json({"pipeline": found.name, "intervals": intervals, "dry_run": dry_run, "deleted_files": deleted})
+        ids = [each.id for each in intervals]
+        print_json({"pipeline": found.name, "intervals": ids, "dry_run": dry_run, "deleted_files": deleted})
         return
-    for interval in intervals:
-        typer.echo(f"interval {interval}: its speed rows {'would be removed' if dry_run else 'were removed'}")
-    if not intervals:
-        typer.echo(f"{found.name}: no interval that ended more than {older_than:g} days ago has speed rows to remove")
+    none = f"{found.name}: no interval that ended more than {older_than:g} days ago has speed rows to remove"
+    typer.echo("\n".join(lines or [none]))

@@ -116,13 +116,7 @@ def explain(
     in_speed = _row(environment, lake.speed(pipeline.name), speed, key)
     span = _span(pipeline, interval, key, [in_batch, in_speed])
     records = list(_records(environment, pipeline, interval, key, result, span))
-    near = pipeline.float_tolerance
-    lacking = [each.speed for each in records if each.batch == COUNTED]
-    cause = cause_of(key, result, in_batch, in_speed, lacking, near)
-    if removed := None if in_speed else _rows_removed_at(environment, pipeline, interval, result["version"]):
-        cause, why = None, rows_removed(removed)
-    else:
-        why = reason(cause, in_batch, in_speed, [(each.batch, each.speed) for each in records], result, near)
+    cause, why = _conclusion(environment, pipeline, interval, key, result, in_batch, in_speed, records)
     if cause == UNEXPLAINED:
         records = [replace(each, speed=_SHOULD_HAVE) if each.speed == COUNTED else each for each in records]
     state = publication_state(environment, pipeline, interval, result)
@@ -158,10 +152,31 @@ def _row(environment: Environment, uri: str, where: str, key: Mapping[str, str])
     return None
 
 
+def _conclusion(
+    environment: Environment,
+    pipeline: Pipeline,
+    interval: Interval,
+    key: Mapping[str, str],
+    result: Mapping[str, Any],
+    in_batch: dict[str, Any] | None,
+    in_speed: dict[str, Any] | None,
+    records: list[Record],
+) -> tuple[str | None, str]:
+    """The cause of the difference between the layers' rows of the key, and why they answer so, in words."""
+    if removed := None if in_speed else _rows_removed_at(environment, pipeline, interval, result["version"]):
+        return None, rows_removed(removed)
+    near, layers = pipeline.float_tolerance, [(each.batch, each.speed) for each in records]
+    lacking = [speed for batch, speed in layers if batch == COUNTED]
+    cause = cause_of(key, result, in_batch, in_speed, lacking, near)
+    return cause, reason(cause, in_batch, in_speed, layers, result, near)
+
+
 def _rows_removed_at(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> datetime | None:
-    """When the speed layer's rows of the interval were removed; None where it has any."""
-    is_there = interval.id in SpeedLog(environment, pipeline).intervals().get(version, {})
-    return None if is_there else removed_at(environment, pipeline.name, interval.id)
+    """When the speed layer's rows of the interval were removed; None where it has any, or nobody removed them."""
+    moment = removed_at(environment, pipeline.name, interval.id)  # first: the log takes longer to read than a note
+    if moment is None or interval.id in SpeedLog(environment, pipeline).intervals().get(version, {}):
+        return None
+    return moment
 
 
 def _records(

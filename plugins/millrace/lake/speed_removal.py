@@ -20,10 +20,21 @@ from millrace.lake.tables import open_table
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["as_compared", "removable", "remove_speed_rows", "removed_at", "vacuum_speed"]
+__all__ = ["as_compared", "clean_up", "removable", "remove_speed_rows", "removed_at", "vacuum_speed"]
 
 _ATTEMPTS = 5
 _SEEN = ("equal", "different", "only_speed")
+
+
+def clean_up(
+    environment: Environment, pipeline: Pipeline, before: datetime, *, dry_run: bool
+) -> tuple[list[Interval], list[str], int]:
+    """What maintenance does: `remove_speed_rows`, and `vacuum_speed`. The intervals, a line about each, and how many
+    files were deleted. With `dry_run` nothing is removed or deleted."""
+    intervals = (removable if dry_run else remove_speed_rows)(environment, pipeline, before)
+    done = "would be removed" if dry_run else "were removed"
+    lines = [f"interval {each.id}: its speed rows {done}" for each in intervals]
+    return intervals, lines, 0 if dry_run else vacuum_speed(environment, pipeline)
 
 
 def removable(environment: Environment, pipeline: Pipeline, before: datetime) -> list[Interval]:

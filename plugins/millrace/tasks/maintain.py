@@ -17,15 +17,13 @@ def remove_old_speed_rows(
     pipeline_name: str, keep: timedelta, environment_name: str | None, *, dry_run: bool
 ) -> list[str]:
     """Ids of the intervals whose speed rows were removed, or would be; the log names each."""
-    from millrace.lake.speed_removal import removable, remove_speed_rows, vacuum_speed
+    from millrace.lake.speed_removal import clean_up
 
     environment, pipeline = environment_for_task(environment_name), find_pipeline(pipeline_name)
     before = datetime.now(UTC) - keep
-    found = (removable if dry_run else remove_speed_rows)(environment, pipeline, before)
-    for interval in found:
-        _log.info("interval %s: its speed rows %s", interval.id, "would be removed" if dry_run else "were removed")
-    if not found:
-        _log.info("no interval that ended before %s has speed rows that nothing needs", before.isoformat())
+    intervals, lines, deleted = clean_up(environment, pipeline, before, dry_run=dry_run)
+    for line in lines or [f"no interval that ended before {before.isoformat()} has speed rows that nothing needs"]:
+        _log.info("%s", line)
     if not dry_run:
-        _log.info("%d files that left the table before are deleted", vacuum_speed(environment, pipeline))
-    return [interval.id for interval in found]
+        _log.info("%d files that left the table before are deleted", deleted)
+    return [interval.id for interval in intervals]

@@ -108,10 +108,8 @@ def test_the_log_of_the_table_gets_no_checkpoint_by_it(here: Environment) -> Non
     log = Path(urlparse(Lake(here.lake).speed(NAME)).path) / "_delta_log"
     for number in range(3):
         write_speed(here, interval(9 + number), batch_id=9 + number, high=1, version="v1")
+    DeltaTable(Lake(here.lake).speed(NAME)).alter.set_table_properties({"delta.checkpointInterval": "1"})
     before = set(log.glob("*checkpoint*"))
-    table = DeltaTable(Lake(here.lake).speed(NAME))
-    table.alter.set_table_properties({"delta.checkpointInterval": "1"})
-    before |= set(log.glob("*checkpoint*"))
     remove_speed_rows(here, stock_high_low, LONG_AFTER)
     assert set(log.glob("*checkpoint*")) == before
 
