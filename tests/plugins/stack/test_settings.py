@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from threading import Barrier
 
 from millrace.home import Home
-from millrace.stack.private_file import read_or_create
+from millrace.stack.private_file import read_or_create, write_private
 from millrace.stack.settings import LOOPBACK, load_settings, ports_for, save_settings
 
 
@@ -41,3 +44,18 @@ def test_the_settings_and_secrets_are_private(home: Home) -> None:
     assert read_or_create(secret, lambda: "first") == read_or_create(secret, lambda: "second") == "first"
     assert {path.stat().st_mode & 0o777 for path in (home.stack_file, secret)} == {0o600}
     assert home.secrets.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_first_secrets_of_parts_that_start_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Kafka, Azurite and Airflow start side by side, and none has made the folder yet."""
+    together = Barrier(8)
+
+    def write(folder: Path, part: int) -> None:
+        together.wait()
+        write_private(folder / f"{part}.key", "secret")
+
+    with ThreadPoolExecutor(together.parties) as parts:
+        for attempt in range(30):
+            folder = tmp_path / str(attempt)
+            list(parts.map(write, [folder] * together.parties, range(together.parties)))
+            assert len(list(folder.iterdir())) == together.parties
