@@ -48,11 +48,11 @@ clean: down ## Stop everything and delete the data; downloads and .venv stay (AL
 test: lint ## Check everything, and test it but for what takes long (ARGS="..." is passed to pytest)
 	@$(TEST) -m "not long and not release" $(ARGS)
 
-test-long: setup-dev ## Test what takes long: a million records, faults, upgrades, Airflow on Azure, Livy, Spark 3.3
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software mirror-jars $(VENV_CHECKOV)/.setup
+test-long: setup-dev ## Test what takes long, as CI does: parity, faults and Livy in short forms, checkov, Spark 3.3
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-spark33 conformance-software $(VENV_CHECKOV)/.setup
 	@$(TEST) -m "long and not release" $(ARGS)
 
-test-release: setup-dev ## Test what only a release waits for: the demo whole and after a crash, several nights, Airflow on Databricks
+test-release: setup-dev mirror-jars ## Test what only a release waits for: the demo, nights, upgrades, a million records, Airflow on Azure
 	@$(TEST) -m release $(ARGS)
 
 test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engine, Spark 3.3 with Python 3.8
@@ -63,7 +63,7 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 		(cd jobs && ../$(VENV)/bin/python -m hatchling build --target wheel --directory ../build/wheel) && \
 		MILLRACE_WHEEL="$$(echo "$(CURDIR)"/build/wheel/*.whl)" \
 		MILLRACE_SPARK33_JARS="$$($(VENV)/bin/python -c 'import os; from millrace.stack.jars import fetch_jars; print(os.pathsep.join(map(str, fetch_jars("spark33"))))')" \
-		$(VENV33)/bin/python -m pytest -m both_engines tests/jobs; \
+		$(VENV33)/bin/python -m pytest -n $(WORKERS) --dist loadscope -m both_engines tests/jobs; \
 	fi
 
 faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")

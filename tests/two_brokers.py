@@ -61,7 +61,7 @@ def two_brokers(home: Home) -> Iterator[TwoBrokers]:
             _start(home, number, ports, advertised, cluster)
             for number, advertised in ((1, brokers.shut), (2, brokers.nameless))
         ]
-        process.await_ready(home, records, lambda: _count(brokers.open) == 2, timeout=timedelta(seconds=120))
+        process.await_ready(home, records, lambda: _are_up(brokers.addresses), timeout=timedelta(seconds=120))
         yield brokers
     finally:
         down(home)
@@ -94,6 +94,11 @@ advertised.listeners={own["OPEN"]},BAD://{advertised},{own["INTERNAL"]}
 listener.security.protocol.map={_PROTOCOLS}
 inter.broker.listener.name=INTERNAL
 """
+
+
+def _are_up(addresses: list[str]) -> bool:
+    """Each is asked: a broker is told of by the other before it listens."""
+    return all(_count(address) == len(addresses) for address in addresses)
 
 
 def _count(bootstrap: str) -> int:

@@ -32,9 +32,10 @@ from tests.conformance.certificates import Certificates
 from tests.conformance.hadoop import OPENS, PORTS, write_configuration
 from tests.conformance.software import PYTHON, cluster_jars
 
-__all__ = ["GATEWAY", "LIVY", "QUICK", "YARN", "Cluster"]
+__all__ = ["GATEWAY", "LIVY", "QUICK", "USER", "YARN", "Cluster"]
 
 GATEWAY, LIVY, YARN = "gateway", "livy", "yarn"
+USER = "millrace"
 QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=240m")
 _NODE, _ENTRA = "yarn-node", "entra-gateway"
 _PYSPARK_33 = next(PYTHON.parents[1].glob("lib/python3.*/site-packages/pyspark"), Path())

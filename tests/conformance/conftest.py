@@ -18,11 +18,10 @@ from millrace.stack.azurite import ACCOUNT, account_key_file, blob_endpoint, sta
 from millrace.stack.lifecycle import down
 from millrace.stack.private_file import write_private
 from tests.conformance.certificates import Certificates, make_certificates
-from tests.conformance.cluster import QUICK, Cluster
+from tests.conformance.cluster import QUICK, USER, Cluster
 from tests.conformance.secure_kafka import start_secure_kafka
 from tests.conformance.software import missing
 
-USER = "millrace"
 WHOLE = "MILLRACE_CONFORMANCE"
 # Half of a short job's processor time would go into the JVM's second compiler.
 SHORT_LIVED = "\n".join(f'"spark.{who}.extraJavaOptions" = "{" ".join(QUICK)}"' for who in ("driver", "executor"))

@@ -30,7 +30,7 @@ from tests.end_to_end.streams import await_true
 from tests.infra.ambari import Ambari
 from tests.infra.openapi import Judge
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(2400)]
 
 FORM = {
     "platform": "azure",

@@ -27,7 +27,7 @@ from millrace.producers import Record, Settings, generate, send
 from millrace.producers.garbage import MAKERS
 from millrace.stack.topics import ensure_topic
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 COUNT = 1_000_000
 # Few of each kind: one in seven of them has a value of 1 MB.

@@ -17,7 +17,7 @@ from tests.end_to_end.newcomer import Newcomer
 from tests.end_to_end.streams import ARCHIVE, SPEED, STREAMS, await_true
 from tests.end_to_end.topic_oracle import decode, high_low, read_topic
 
-pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(900)]
 
 # It ended more than the allowed lateness ago: its run waits for nothing.
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)

@@ -32,7 +32,7 @@ from tests.end_to_end.mirrored_topic import (
 )
 from tests.end_to_end.streams import await_true
 
-pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.release, pytest.mark.timeout(400)]
 
 TOPIC = "mirrored.topic"
 BEFORE, DURING, AFTER = range(4_000), range(4_000, 8_000), range(8_000, 10_000)

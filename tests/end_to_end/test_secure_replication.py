@@ -31,7 +31,7 @@ from tests.end_to_end.mirrored_topic import PATIENCE, bring_back, counts, make_t
 from tests.end_to_end.streams import await_true
 from tests.environment_files import HDINSIGHT
 
-pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.release, pytest.mark.timeout(400)]
 
 TOPIC = "secret.topic"
 SOURCE, REPLICA, ADMIN = ("millrace", "a-source-Secret"), ("mirror", 'quoted ";\\'), ("millrace", "a-replica-Secret")

@@ -22,7 +22,7 @@ from tests.oracle.high_low import high_low
 from tests.oracle.ticks import Sent, Tick, read_tick
 from tests.parity.layer_runs import LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 DAY = timedelta(days=1)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

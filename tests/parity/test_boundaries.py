@@ -13,7 +13,7 @@ from tests.oracle.high_low import high_low
 from tests.oracle.ticks import read_tick
 from tests.parity.layer_runs import LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 HOUR, MICRO = timedelta(hours=1), timedelta(microseconds=1)
 

@@ -33,7 +33,7 @@ from tests.oracle.arrivals import Arrival
 from tests.oracle.ticks import Sent
 from tests.parity.layer_runs import LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - 4 * DAY

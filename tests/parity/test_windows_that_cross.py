@@ -26,7 +26,7 @@ from tests.oracle.windowed import bursts, streamed_bursts, streamed_volumes, vol
 from tests.parity.layer_runs import VERSION, LayerRuns
 from tests.parity.windowed import by_end, by_start, in_bursts
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 DAY, MINUTE, MICRO = timedelta(days=1), timedelta(minutes=1), timedelta(microseconds=1)
 MIDNIGHT = datetime(2028, 2, 29, tzinfo=UTC)  # a leap day begins

@@ -15,7 +15,7 @@ from millrace.supervision.restart_policy import RestartPolicy
 from tests.end_to_end.streams import ARCHIVE, Streams, await_true
 from tests.faults.signals import kill
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1200)]
 
 TASK = "stream"
 

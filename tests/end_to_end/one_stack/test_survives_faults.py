@@ -27,7 +27,7 @@ from millrace.stack.kafka import KAFKA, start_kafka
 from tests.end_to_end.streams import ARCHIVE, SPEED, Streams, await_true
 from tests.end_to_end.topic_oracle import KafkaRecord, high_low, read_topic, view_rows
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1200)]
 
 RATE = 300.0
 

@@ -26,7 +26,7 @@ from tests.end_to_end.streams import FIRST_DAY, Streams, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.plugins.platforms.code_copies import TRANSFORM, copied_code, keep
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1200)]
 
 NAME, NEW = stock_high_low.name, fingerprint(stock_high_low)
 DAY = Interval.of(FIRST_DAY, stock_high_low.interval)

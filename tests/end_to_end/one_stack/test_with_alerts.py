@@ -18,7 +18,7 @@ from tests.faults.signals import kill
 from tests.oracle.alerts import Alerts, alerts_of, read_alert
 from tests.oracle.ticks import Sent
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1200)]
 
 ALERTS = alerts_query(stock_high_low.name)
 

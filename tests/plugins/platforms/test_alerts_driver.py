@@ -39,7 +39,7 @@ from tests.oracle.alerts import Alerts, alerts_of, read_alert
 from tests.oracle.ticks import Sent
 from tests.plugins.platforms.code_copies import TOPICS, copied_code, keep
 
-pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(900)]
 
 PIPELINE, QUERY = Path("pipelines/stock_high_low/pipeline.py"), alerts_query("stock_high_low")
 EPOCH, PATIENCE = timedelta(seconds=5), timedelta(minutes=3)

@@ -46,7 +46,7 @@ from tests.plugins.platforms.code_copies import TOPICS, copied_code, keep
 from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
 from tests.plugins.platforms.databricks.server import Server, serve
 
-# `make test-long` runs the like of it through Airflow's own processes: tests/end_to_end/test_airflow_on_databricks.py.
+# `make test-release` runs the like of it through Airflow: tests/end_to_end/test_airflow_on_databricks.py.
 IS_ASKED_FOR = "MILLRACE_CONFORMANCE" in os.environ
 pytestmark = [
     pytest.mark.stack,

@@ -38,7 +38,7 @@ from millrace.waiting import until
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.plugins.platforms.code_copies import TOPICS, TRANSFORM, copied_code, keep
 
-# `make test-long` runs the like of it through Airflow: tests/end_to_end/one_stack/test_upgrade.py.
+# `make test-release` runs the like of it through Airflow: tests/end_to_end/one_stack/test_upgrade.py.
 pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(900)]
 
 SECOND, PATIENCE = timedelta(seconds=1), timedelta(minutes=4)

@@ -22,7 +22,7 @@ from tests.azure_control_plane.exchange import Answer
 from tests.plugins.azure.deploy.test_batch_cluster import FILE, clusters
 from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION, A, finished
 
-pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(600)]
 
 OTHERS = {"kafka-": "Succeeded", "spark-": "Succeeded"}
 INTERVALS = "20261119T000000Z,20261120T000000Z"
