@@ -102,7 +102,7 @@ def cluster(rig: Home, storage: StorageAccount, certificates: Certificates, pass
 
 
 @pytest.fixture(scope="module")
-def azure(cluster: Cluster, storage: StorageAccount, certificates: Certificates, secure_kafka: str) -> Environment:
+def hdinsight(cluster: Cluster, storage: StorageAccount, certificates: Certificates, secure_kafka: str) -> Environment:
     """The environment file that ships, filled in as its comments say."""
     text = (PROJECT_ROOT / "infra" / "environments" / "hdinsight.toml").read_text()
     filled = {

@@ -18,15 +18,15 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="module")
 def place(
-    azure: Environment,
+    hdinsight: Environment,
     certificates: Certificates,
     passwords: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
-    send_ticks(azure)
+    send_ticks(hdinsight)
     home = Home(tmp_path_factory.mktemp("airflow") / "home")
     logins = {name: (USER, password) for name, password in passwords.items()}
-    with airflow_elsewhere(azure, certificates.ca.parent / "environments", home, logins) as place:
+    with airflow_elsewhere(hdinsight, certificates.ca.parent / "environments", home, logins) as place:
         yield place
 
 

@@ -36,8 +36,8 @@ pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
-def streams(azure: Environment) -> Streams:
-    streams = Streams(azure)
+def streams(hdinsight: Environment) -> Streams:
+    streams = Streams(hdinsight)
     streams.begin(3000, 600)
     return streams
 

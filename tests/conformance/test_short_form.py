@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.long, pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def streams(azure: Environment) -> Streams:
-    streams = Streams(azure)
+def streams(hdinsight: Environment) -> Streams:
+    streams = Streams(hdinsight)
     streams.begin(900, 300)
     return streams
 

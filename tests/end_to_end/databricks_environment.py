@@ -23,8 +23,8 @@ _PRINCIPAL, _SECRET = "0d5c1f6e-application", "dose0123456789-the-principals-sec
 
 
 @contextmanager
-def databricks_environment(home: Home, folder: Path) -> Iterator[str]:
-    """Its name: the file lies with the others until the end of the block. It leaves Kafka's brokers empty."""
+def databricks_environment(home: Home, folder: Path, bootstrap: str = "") -> Iterator[str]:
+    """Its name: the file lies with the others until the end of the block. `bootstrap`: where it says that Kafka is."""
     local = load_environment("local", home=home)
     name = f"tests-{uuid.uuid4().hex[:8]}"
     file = PROJECT_ROOT / "infra" / "environments" / f"{name}.toml"
@@ -33,7 +33,7 @@ def databricks_environment(home: Home, folder: Path) -> Iterator[str]:
         _keep(home, "dbx", _PRINCIPAL, _SECRET)
         _keep(home, "lake", "key", local.account_key())
         try:
-            file.write_text(_toml(_tables(local, server.host)))
+            file.write_text(_toml(_tables(local, server.host, bootstrap)))
             settings = DatabricksSettings.of(load_environment(name, told={"kafka": {"bootstrap": "-"}}).platform_table)
             prepare_policy(connect_workspace(settings), settings)
             yield name
@@ -42,7 +42,7 @@ def databricks_environment(home: Home, folder: Path) -> Iterator[str]:
         assert server.unfit == []
 
 
-def _tables(local: Environment, host: str) -> dict[str, dict[str, str]]:
+def _tables(local: Environment, host: str, bootstrap: str) -> dict[str, dict[str, str]]:
     databricks = spark_table(local, host, "dbx")
     return {
         "lake": {
@@ -52,7 +52,7 @@ def _tables(local: Environment, host: str) -> dict[str, dict[str, str]]:
             "path": "provisioned",
             "key_connection": "lake",
         },
-        "kafka": {"bootstrap": ""},
+        "kafka": {"bootstrap": bootstrap},
         "databricks.secrets": databricks.pop("secrets"),
         "databricks.spark": databricks.pop("spark"),
         "databricks": databricks,

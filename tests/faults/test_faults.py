@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.run import SHORT, Run, run
+from tests.faults.run import SHORT, SHORT_DAYS, Run, run
 
 SEED = 20261121
 
@@ -20,5 +20,5 @@ def test_nothing_is_lost_doubled_or_contradicted_whatever_is_killed(
 ) -> None:
     with capsys.disabled():  # the lines are what this run is for
         print()
-        went_well = run(Run(SEED, names=SHORT, days=2), tmp_path / "run", partial(print, flush=True))
+        went_well = run(Run(SEED, names=SHORT, days=SHORT_DAYS), tmp_path / "run", partial(print, flush=True))
     assert went_well, "see the lines above"

@@ -28,7 +28,7 @@ from millrace.lake.lost_offsets import LostOffsets, find_lost
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import VERSION, LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

@@ -29,7 +29,7 @@ from tests.oracle.arrivals import Arrival
 from tests.oracle.ticks import Tick, read_tick
 from tests.parity.layer_runs import VERSION, LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)

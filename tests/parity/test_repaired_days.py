@@ -27,7 +27,7 @@ from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import VERSION, LayerRuns
 
-pytestmark = [pytest.mark.long, pytest.mark.stack]
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - 4 * DAY

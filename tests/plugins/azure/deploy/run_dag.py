@@ -1,4 +1,4 @@
-"""Runs a file's DAG once, in this process, and prints its tasks' states as JSON: `run_dag.py FILE CONF`."""
+"""Runs a file's DAG once, in this process, and prints its tasks' states and results as JSON: `run_dag.py FILE CONF`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,9 @@ if __name__ == "__main__":
         if hasattr(task, "poll"):
             task.poll = timedelta(milliseconds=50)
     run = dag.test(run_conf=json.loads(conf))
-    print(f"@{json.dumps({ti.task_id: str(ti.state) for ti in run.get_task_instances()})}", flush=True)
+    tasks = {ti.task_id: ti for ti in run.get_task_instances()}
+    told = {
+        "states": {name: str(ti.state) for name, ti in tasks.items()},
+        "returned": {name: ti.xcom_pull(task_ids=name) for name, ti in tasks.items()},
+    }
+    print(f"@{json.dumps(told, default=str)}", flush=True)
