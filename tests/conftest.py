@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[1]
 _WITH_DRIVERS = (
+    "tests/conformance/",
     "tests/end_to_end/one_stack/",
     "tests/end_to_end/test_airflow_on_databricks.py",
     "tests/end_to_end/test_command_line.py",
@@ -47,9 +48,14 @@ for chatty in ("azure", "py4j"):
 def pytest_collection_modifyitems(config: pytest.Config, items: List[pytest.Item]) -> None:
     """What brings Airflow and its streams up comes last: they would slow everything after them down.
 
-    Where several workers share the tests, it comes first instead, since it takes longest.
+    Where several workers share the tests, it comes first instead, since it takes longest: that with the fewest tests
+    before others, for a worker on its last test but one is given the next file, and keeps it from one that idles.
     """
-    items.sort(key=lambda item: "end_to_end" in item.path.parts, reverse=hasattr(config, "workerinput"))
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        return tuple(folder in item.path.parts for folder in ("end_to_end", "faults", "conformance"))
+
+    items.sort(key=place, reverse=hasattr(config, "workerinput"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,7 +68,9 @@ def pytest_xdist_setupnodes() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """A file's tests stay together, and so do all that start many drivers: two of them at once are too many."""
+    """A file's tests stay together, and so do all that start many drivers: two of them at once are too many.
+
+    A stream with nothing to do plans micro-batches all the same: what one test has running slows the other down."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
