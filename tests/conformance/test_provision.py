@@ -17,6 +17,7 @@ from tests.infra.deployments import PASSWORD
 from tests.plugins.azure.deploy.dag_runs import DagRuns
 from tests.plugins.azure.deploy.form import FORM, WHOSE
 from tests.plugins.azure.deploy.test_batch_cluster import clusters
+from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -35,6 +36,7 @@ def dags(
 ) -> DagRuns:
     """The environment's file says where Kafka is, for this machine does not know the brokers' names."""
     monkeypatch.setenv("MILLRACE_ENVIRONMENTS", str(certificates.ca.parent / "environments"))
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_CLUSTERS", CLUSTERS_CONNECTION)
     port = hdinsight.kafka_bootstrap.rpartition(":")[2]
     azure.clusters_password = PASSWORD
     azure.ambari.current("kafka-broker")["listeners"] = f"SASL_SSL://0.0.0.0:{port}"

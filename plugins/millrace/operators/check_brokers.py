@@ -12,7 +12,7 @@ from jobs.lake import Lake
 from millrace.environment import Environment, Told
 from millrace.kafka_brokers import advertised_brokers
 from millrace.operators.spark_job import SparkJobOperator
-from millrace.platforms.protocol import SparkJob
+from millrace.platforms.protocol import RunningJob, SparkJob
 from millrace.supervision.connection import Connection, connect
 from millrace.supervision.generation import Generation, asked_try, run_token
 from millrace.triggers.spark_job import SparkJobTrigger
@@ -54,9 +54,9 @@ class CheckBrokersOperator(SparkJobOperator):
                 " (docs/hdinsight.md, docs/databricks.md), then clear this task"
             ) from error
 
-    def trigger(self, job_id: str) -> SparkJobTrigger:
+    def trigger(self, running: RunningJob) -> SparkJobTrigger:
         """The trigger that watches the job."""
-        return SparkJobTrigger(job_id=job_id, environment=self.environment, told=self.told)
+        return SparkJobTrigger(running.id, running.owner, environment=self.environment, told=self.told)
 
     def make_job(self, context: Context, environment: Environment) -> SparkJob:
         """Named after the run, so that a retry finds its predecessor; a clear makes a new name."""

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
-from millrace.platforms.protocol import JobState, SparkJob
+from millrace.platforms.protocol import JobState, RunningJob, SparkJob
 from millrace.supervision.connection import Connection, connect
 from millrace.supervision.driver_log import LOG_LINES, error_line, excerpt
 from millrace.supervision.restart_policy import BAD_DECLARATION
@@ -52,9 +52,9 @@ class SparkJobOperator(BaseOperator):
         """The environment, when the task runs."""
         return connect(self.environment)
 
-    def trigger(self, job_id: str) -> SparkJobTrigger:
+    def trigger(self, running: RunningJob) -> SparkJobTrigger:
         """The trigger that watches the job."""
-        return SparkJobTrigger(job_id=job_id, environment=self.environment)
+        return SparkJobTrigger(running.id, running.owner, environment=self.environment)
 
     def execute(self, context: Context) -> None:
         """Submit, or adopt, and defer."""
@@ -65,15 +65,15 @@ class SparkJobOperator(BaseOperator):
             raise AirflowFailException(str(error)) from error
         self._job = (connection, running.id)
         self.log.info("job %s: submitted by %s", running.id, running.owner)
-        self.defer(trigger=self.trigger(running.id), method_name="resume", kwargs={"owner": running.owner})
+        self.defer(trigger=self.trigger(running), method_name="resume")
 
-    def resume(self, context: Context, event: dict[str, Any], owner: str) -> Any:
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:
         """The job has ended. Raises AirflowException where it did not succeed."""
         job_id, status = event["job_id"], status_from_json(event)
         seconds = status.uptime.total_seconds()
         if status.state is JobState.SUCCEEDED:
             self.log.info("job %s: succeeded after %.0f s", job_id, seconds)
-            return self.result(context, owner)
+            return self.result(context, event["owner"])
         log = self._log_of(job_id)
         message = _message(f"job {job_id}: {status.state} after {seconds:.0f} s", status.exit_code, log)
         raise (AirflowFailException if status.exit_code == BAD_DECLARATION else AirflowException)(message)

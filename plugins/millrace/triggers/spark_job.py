@@ -19,8 +19,9 @@ __all__ = ["SparkJobTrigger"]
 
 
 class SparkJobTrigger(BaseTrigger):
-    """Fires `{"job_id", "state", "started_at", "ended_at", "exit_code"}` when the job has ended.
+    """Fires `{"job_id", "owner", "state", "started_at", "ended_at", "exit_code"}` when the job has ended.
 
+    `owner` is whose job it is. It is in the event, for `airflow dags test` hands a resumed task nothing else.
     `told` is what the environment's file leaves empty: see `millrace.environment.load_environment`.
     When a person marks or clears the task, the job is cancelled: SIGKILL after `grace_s`. `cleanup` does nothing.
     """
@@ -28,6 +29,7 @@ class SparkJobTrigger(BaseTrigger):
     def __init__(
         self,
         job_id: str,
+        owner: str,
         environment: str | None = None,
         settle_s: float = 10.0,
         poll_s: float = 2.0,
@@ -36,6 +38,7 @@ class SparkJobTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.job_id = job_id
+        self.owner = owner
         self.environment = environment
         self.settle_s = settle_s
         self.poll_s = poll_s
@@ -44,7 +47,7 @@ class SparkJobTrigger(BaseTrigger):
         self._connection: Connection | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("job_id", "environment", "settle_s", "poll_s", "grace_s", "told")
+        names = ("job_id", "owner", "environment", "settle_s", "poll_s", "grace_s", "told")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def connect(self) -> Connection:
@@ -54,7 +57,7 @@ class SparkJobTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         settle, poll = timedelta(seconds=self.settle_s), timedelta(seconds=self.poll_s)
         status = await job_end(self._platform, self.job_id, self.log, settle=settle, poll=poll)
-        yield TriggerEvent({"job_id": self.job_id, **status_to_json(status)})  # type: ignore[no-untyped-call]
+        yield TriggerEvent({"job_id": self.job_id, "owner": self.owner, **status_to_json(status)})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """A person marked the task, or cleared it (a new try submits a job of another name)."""

@@ -43,8 +43,8 @@ def run_check(connection: Connection) -> Any:
     context: Any = {"ti": Try(uuid.uuid4().hex)}
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(context)
-    job_id = deferred.value.trigger.job_id
+    job_id, owner = deferred.value.trigger.job_id, deferred.value.trigger.owner
     assert until(lambda: platform.state(job_id).state is not JobState.RUNNING, timedelta(minutes=4))
     status = platform.state(job_id)
     assert status.state is JobState.SUCCEEDED, platform.logs(job_id, 40)
-    return task.resume(context, {"job_id": job_id, **status_to_json(status)}, **(deferred.value.kwargs or {}))
+    return task.resume(context, {"job_id": job_id, "owner": owner, **status_to_json(status)})

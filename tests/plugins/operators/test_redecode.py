@@ -68,8 +68,8 @@ def execute(task: Operator, ti: Try) -> TaskDeferred:
 
 
 def resume(task: Operator, platform: FakePlatform, deferral: TaskDeferred) -> Any:
-    event = {"job_id": "job-0", **status_to_json(platform.end("job-0", 0))}
-    return task.resume({"ti": Try()}, event, **(deferral.kwargs or {}))
+    event = {"job_id": "job-0", "owner": deferral.trigger.owner, **status_to_json(platform.end("job-0", 0))}
+    return task.resume({"ti": Try()}, event)
 
 
 def test_the_task_returns_what_its_job_left_on_the_lake(

@@ -80,7 +80,7 @@ def ended(platform: FakePlatform, job_id: str, code: int) -> dict[str, Any]:
 
 
 def resume(task: Operator, ti: Try, deferral: TaskDeferred, event: dict[str, Any]) -> object:
-    return task.resume({"ti": ti}, event, **(deferral.kwargs or {}))
+    return task.resume({"ti": ti}, {"owner": deferral.trigger.owner, **event})
 
 
 def test_the_job_is_told_what_to_reprocess_and_the_task_returns_its_run(task: Operator, platform: FakePlatform) -> None:
@@ -122,6 +122,21 @@ def test_a_retry_adopts_the_job_that_still_runs_and_its_run(task: Operator, plat
     deferral = execute(task, Try(2))
     assert len(platform.submitted) == 1
     assert resume(task, Try(2), deferral, ended(platform, "job-0", 0)) == platform.submitted[0].owner
+
+
+def test_the_event_of_the_trigger_is_all_that_the_task_needs(task: Operator, platform: FakePlatform) -> None:
+    """`airflow dags test` hands it nothing else."""
+
+    async def fired(trigger: Trigger) -> dict[str, Any]:
+        async for event in trigger.run():
+            return dict(event.payload)
+        raise AssertionError("the trigger ended without an event")
+
+    _, kwargs = execute(task, Try()).trigger.serialize()
+    trigger = Trigger(**{**kwargs, "settle_s": 0.01, "poll_s": 0.01})
+    trigger.connection = task.connection
+    platform.end("job-0", 0)
+    assert task.resume({"ti": Try()}, asyncio.run(fired(trigger))) == platform.submitted[0].owner
 
 
 def test_a_cleared_task_starts_a_new_job_while_the_old_one_is_being_cancelled(

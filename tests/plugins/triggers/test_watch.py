@@ -60,7 +60,7 @@ def test_the_first_question_is_not_asked_at_once() -> None:
 def test_triggers_and_events_survive_the_database() -> None:
     for trigger in (
         SparkStreamTrigger("q", "run.1", "local", job_id="j", poll_s=3.0),
-        SparkJobTrigger("j", "local", grace_s=4.0),
+        SparkJobTrigger("j", "me.1", "local", grace_s=4.0),
     ):
         path, kwargs = trigger.serialize()
         assert path == f"{type(trigger).__module__}.{type(trigger).__name__}"
