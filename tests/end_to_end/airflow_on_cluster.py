@@ -12,10 +12,9 @@ from urllib.parse import quote
 
 import pytest
 
-from jobs.lake import archive_query, batch_query, speed_query, speed_stream
+from jobs.lake import batch_query
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.topics import stock_ticks
-from jobs.version import fingerprint
 from millrace.builders.stream_jobs import archive_job
 from millrace.environment import Environment
 from millrace.home import Home
@@ -27,17 +26,12 @@ from millrace.producers import Settings, generate, send
 from millrace.stack.airflow import start_airflow, stop_airflow
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.topics import ensure_topic
-from tests.end_to_end.streams import await_true
+from tests.end_to_end.streams import ARCHIVE, SPEED, STREAMS, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 
 __all__ = ["DAY", "Place", "airflow_elsewhere", "send_ticks"]
 
-ARCHIVE, SPEED, BATCH = (
-    archive_query(stock_ticks.name),
-    speed_query(stock_high_low.name),
-    batch_query(stock_high_low.name),
-)
-SPEED_STREAM = speed_stream(stock_high_low.name, fingerprint(stock_high_low))
+BATCH, SPEED_STREAM = batch_query(stock_high_low.name), STREAMS[SPEED]
 # It ended more than the topic's allowed lateness ago, at whatever hour.
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 _PATIENCE = timedelta(minutes=15)  # four Spark jobs beside Airflow, on two cores
