@@ -45,14 +45,14 @@ class QueryLock:
             if not _is_expired(holder):
                 raise LockHeldError(self._refusal(holder))
             # Each holder has one successor: of several drivers that see the same expired lock, one creates this file.
-            place = f"{self._uri.rpartition('/')[0]}/successors/{holder['holder']}.json"
+            place = self._successor_of(holder["holder"])
         if place != self._uri:
             self._files.replace(self._uri, self._content())
 
     def renew(self) -> None:
         """Heartbeat. Raises LockHeldError when another driver has taken over: this one must stop."""
         holder = self._read(self._uri)
-        if holder is None or holder["holder"] != self._holder:
+        if holder is None or not self._goes_on(holder["holder"]):
             raise LockHeldError(self._refusal(holder or {}))
         self.renewed_at = _now()
         self._files.replace(self._uri, self._content())
@@ -61,6 +61,22 @@ class QueryLock:
         holder = self._read(self._uri)
         if holder is not None and holder["holder"] == self._holder:
             self._files.delete(self._uri)
+
+    def _goes_on(self, holder: str) -> bool:
+        """Whether this driver does, where the lock names `holder`.
+
+        A driver that falls asleep within its heartbeat writes it when it wakes up, over that of its successor: the lock
+        is still the successor's, who writes its own again, and the other one finds that.
+        """
+        if holder == self._holder:
+            return True
+        return self._has_successor(holder) and not self._has_successor(self._holder)
+
+    def _has_successor(self, holder: str) -> bool:
+        return self._files.exists(self._successor_of(holder))
+
+    def _successor_of(self, holder: str) -> str:
+        return f"{self._uri.rpartition('/')[0]}/successors/{holder}.json"
 
     def _content(self) -> str:
         now = _now()

@@ -17,7 +17,7 @@ from millrace.stack.private_file import write_private
 from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
 from tests.plugins.platforms.databricks.server import serve
 
-__all__ = ["databricks_environment"]
+__all__ = ["databricks_environment", "environment_file"]
 
 _PRINCIPAL, _SECRET = "0d5c1f6e-application", "dose0123456789-the-principals-secret"
 
@@ -33,7 +33,7 @@ def databricks_environment(home: Home, folder: Path, bootstrap: str = "") -> Ite
         _keep(home, "dbx", _PRINCIPAL, _SECRET)
         _keep(home, "lake", "key", local.account_key())
         try:
-            file.write_text(_toml(_tables(local, server.host, bootstrap)))
+            file.write_text(environment_file(local, server.host, "provisioned", bootstrap))
             settings = DatabricksSettings.of(load_environment(name, told={"kafka": {"bootstrap": "-"}}).platform_table)
             prepare_policy(connect_workspace(settings), settings)
             yield name
@@ -42,14 +42,18 @@ def databricks_environment(home: Home, folder: Path, bootstrap: str = "") -> Ite
         assert server.unfit == []
 
 
-def _tables(local: Environment, host: str, bootstrap: str) -> dict[str, dict[str, str]]:
+def environment_file(local: Environment, host: str, path: str, bootstrap: str) -> str:
+    """The text of one: its workspace is at `host`, its lake at `path` in the local stack's container.
+
+    It names the connections `dbx` and `lake`.
+    """
     databricks = spark_table(local, host, "dbx")
-    return {
+    tables = {
         "lake": {
             "account": local.storage.account_name,
             "blob_endpoint": local.storage.blob_endpoint,
             "container": local.storage.container,
-            "path": "provisioned",
+            "path": path,
             "key_connection": "lake",
         },
         "kafka": {"bootstrap": bootstrap},
@@ -57,6 +61,7 @@ def _tables(local: Environment, host: str, bootstrap: str) -> dict[str, dict[str
         "databricks.spark": databricks.pop("spark"),
         "databricks": databricks,
     }
+    return _toml(tables)
 
 
 def _toml(tables: dict[str, dict[str, str]]) -> str:
@@ -68,6 +73,5 @@ def _toml(tables: dict[str, dict[str, str]]) -> str:
 
 
 def _keep(home: Home, connection: str, login: str, password: str) -> None:
-    path = home.secrets / "connections" / f"{connection}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_private(path, json.dumps({"login": login, "password": password}))
+    text = json.dumps({"login": login, "password": password})
+    write_private(home.secrets / "connections" / f"{connection}.json", text)

@@ -18,8 +18,9 @@ from millrace.platforms.databricks_policy import prepare_policy
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.stack.lifecycle import down, up
 from tests.end_to_end.airflow_on_cluster import Place, airflow_elsewhere, send_ticks
+from tests.end_to_end.databricks_environment import environment_file
 from tests.plugins.platforms.databricks.drivers import TOKEN
-from tests.plugins.platforms.databricks.engine import spark_table, spark_workspace
+from tests.plugins.platforms.databricks.engine import spark_workspace
 from tests.plugins.platforms.databricks.server import Server, serve
 
 pytestmark = [pytest.mark.release, pytest.mark.stack, pytest.mark.timeout(1500)]
@@ -53,7 +54,8 @@ def server(local: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module")
 def place(home: Home, local: Environment, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     files = tmp_path_factory.mktemp("environments")
-    (files / "cloud.toml").write_text(environment_file(local, server.host))
+    text = environment_file(local, server.host, "on_databricks", local.kafka_bootstrap)
+    (files / "cloud.toml").write_text(text)
     logins = {"dbx": ("token", TOKEN), "lake": ("lake", local.account_key())}
     with ExitStack() as undo:
         patch = undo.enter_context(pytest.MonkeyPatch.context())
@@ -65,27 +67,6 @@ def place(home: Home, local: Environment, server: Server, tmp_path_factory: pyte
         settings = DatabricksSettings.of(cloud.platform_table)
         prepare_policy(connect_workspace(settings), settings)
         yield undo.enter_context(airflow_elsewhere(cloud, files, home, logins))
-
-
-def environment_file(environment: Environment, host: str) -> str:
-    storage, table = environment.storage, spark_table(environment, host, "dbx")
-    lines = [
-        'platform = "databricks"',
-        "[lake]",
-        f'account = "{storage.account_name}"',
-        f'blob_endpoint = "{storage.blob_endpoint}"',
-        f'container = "{storage.container}"',
-        'path = "on_databricks"',
-        'key_connection = "lake"',
-        "[kafka]",
-        f'bootstrap = "{environment.kafka_bootstrap}"',
-        "[databricks]",
-        *(f'{name} = "{value}"' for name, value in table.items() if isinstance(value, str)),
-    ]
-    for name in ("secrets", "spark"):
-        settings = (f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table[name].items())
-        lines += [f"[databricks.{name}]", *settings]
-    return "\n".join(lines)
 
 
 def test_the_archives_task_adopts_the_driver_that_somebody_started(place: Place) -> None:

@@ -126,6 +126,42 @@ def test_a_driver_whose_lock_was_taken_over_finds_out_and_leaves_it_alone(driver
     assert json.loads(files.read(uri))["owner"] == "quick"
 
 
+def test_a_driver_that_slept_within_its_heartbeat_does_not_end_its_successor(driver, files, uri, monkeypatch):
+    """It has seen that the lock is its own, sleeps until another has taken over, and writes when it wakes up."""
+    slow, quick = driver("slow"), driver("quick")
+    slow.acquire()
+    replace = files.replace
+
+    def asleep(uri, text):
+        monkeypatch.setattr(files, "replace", replace)
+        left_behind(files, uri, holder=json.loads(text)["holder"])
+        quick.acquire()
+        replace(uri, text)
+
+    monkeypatch.setattr(files, "replace", asleep)
+    slow.renew()
+    assert json.loads(files.read(uri))["owner"] == "slow"
+    quick.renew()
+    assert json.loads(files.read(uri))["owner"] == "quick"
+    with pytest.raises(LockHeldError, match="owner 'quick'"):
+        slow.renew()
+
+
+def test_a_driver_that_woke_up_does_not_go_on_though_its_successor_has_one_too(driver, files, uri, monkeypatch):
+    """The third was killed while it took over: the lock names the second still."""
+    first, second = driver("first"), driver("second")
+    first.acquire()
+    left_behind(files, uri, holder=json.loads(files.read(uri))["holder"])
+    second.acquire()
+    left_behind(files, uri, holder=json.loads(files.read(uri))["holder"], owner="second")
+    with monkeypatch.context() as crash:
+        crash.setattr(files, "replace", lambda uri, text: pytest.fail("killed here"))
+        with pytest.raises(pytest.fail.Exception):
+            driver("third").acquire()
+    with pytest.raises(LockHeldError, match="owner 'second'"):
+        first.renew()
+
+
 def test_a_heartbeat_prolongs_and_a_release_frees(driver, files, uri):
     first = driver("first")
     first.acquire()
