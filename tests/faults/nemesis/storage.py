@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import timedelta
+from pathlib import Path
 
 from tests.faults.nemesis.fault import Fault
 from tests.faults.rules import Answered, Refused, Reset, Slow, Unruly, Verdict
@@ -48,15 +50,24 @@ def fill_disk(scene: Scene) -> str:
     return f"{size // 2**20} MiB of ballast, {len(failed)} requests failed, such as {first}"
 
 
-def _fill(ballast: os.PathLike[str]) -> int:
+def _fill(ballast: Path) -> int:
     """Takes all space but what is needed for an answer; how much that was."""
-    space = os.statvfs(os.path.dirname(ballast))
-    size = space.f_bavail * space.f_frsize
-    with open(ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
-    left = os.statvfs(os.path.dirname(ballast))
-    assert left.f_bavail * left.f_frsize < _FREE, "the disk is not full"
+    size = 0
+    with ballast.open("wb") as file:
+        while (free := _free(ballast.parent)) >= _FREE:
+            try:
+                os.posix_fallocate(file.fileno(), size, free)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                continue  # the storage took some of it meanwhile
+            size += free
     return size
+
+
+def _free(folder: Path) -> int:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize
 
 
 def _failed(scene: Scene, what: str, known: int) -> bool:
