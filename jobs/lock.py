@@ -58,8 +58,9 @@ class QueryLock:
         self._files.replace(self._uri, self._content())
 
     def release(self) -> None:
+        """Frees the query, unless another driver has taken over: the lock is that one's, whoever it names."""
         holder = self._read(self._uri)
-        if holder is not None and holder["holder"] == self._holder:
+        if holder is not None and holder["holder"] == self._holder and not self._has_successor(self._holder):
             self._files.delete(self._uri)
 
     def _goes_on(self, holder: str) -> bool:

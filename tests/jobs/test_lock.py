@@ -47,6 +47,20 @@ def left_behind(files, uri, **changed):
     files.replace(uri, json.dumps({**content, "expires_at": long_ago.isoformat(), **changed}))
 
 
+def let_expire(files, uri):
+    """Whoever holds the lock has not been heard of for a minute."""
+    held = json.loads(files.read(uri))
+    left_behind(files, uri, owner=held["owner"], holder=held["holder"])
+
+
+def die_within_take_over(one, files, monkeypatch):
+    """A driver is killed when it has its successor's file, and before the lock names it."""
+    with monkeypatch.context() as crash:
+        crash.setattr(files, "replace", lambda uri, text: pytest.fail("killed here"))
+        with pytest.raises(pytest.fail.Exception):
+            one.acquire()
+
+
 def all_at_once(drivers):
     """Which of these drivers got the lock, when all ask for it at the same moment."""
     start = threading.Barrier(len(drivers))
@@ -87,10 +101,7 @@ def test_an_expired_lock_is_taken_over_by_one(driver, files, uri):
 
 def test_a_driver_that_died_while_it_took_over_is_followed_by_the_next(driver, files, uri, monkeypatch):
     left_behind(files, uri)
-    with monkeypatch.context() as crash:
-        crash.setattr(files, "replace", lambda uri, text: pytest.fail("killed here"))
-        with pytest.raises(pytest.fail.Exception):
-            driver("killed").acquire()
+    die_within_take_over(driver("killed"), files, monkeypatch)
     with pytest.raises(LockHeldError, match="owner 'killed'"):
         driver("too early").acquire()
     monkeypatch.setattr(lock, "_is_expired", lambda holder: holder["owner"] in ("old", "killed"))
@@ -118,7 +129,7 @@ def test_the_lock_of_a_dead_process_on_this_machine_is_free_at_once(driver, file
 def test_a_driver_whose_lock_was_taken_over_finds_out_and_leaves_it_alone(driver, files, uri):
     slow = driver("slow")
     slow.acquire()
-    left_behind(files, uri, holder=json.loads(files.read(uri))["holder"])
+    let_expire(files, uri)
     driver("quick").acquire()
     with pytest.raises(LockHeldError, match="owner 'quick'"):
         slow.renew()
@@ -126,38 +137,52 @@ def test_a_driver_whose_lock_was_taken_over_finds_out_and_leaves_it_alone(driver
     assert json.loads(files.read(uri))["owner"] == "quick"
 
 
-def test_a_driver_that_slept_within_its_heartbeat_does_not_end_its_successor(driver, files, uri, monkeypatch):
-    """It has seen that the lock is its own, sleeps until another has taken over, and writes when it wakes up."""
+@pytest.fixture
+def overwritten(driver, files, uri, monkeypatch):
+    """Two drivers, the first of which slept within its heartbeat until the second had taken over.
+
+    It had seen that the lock was its own, and wrote when it woke up: the lock names it.
+    """
     slow, quick = driver("slow"), driver("quick")
     slow.acquire()
     replace = files.replace
 
     def asleep(uri, text):
         monkeypatch.setattr(files, "replace", replace)
-        left_behind(files, uri, holder=json.loads(text)["holder"])
+        let_expire(files, uri)
         quick.acquire()
         replace(uri, text)
 
     monkeypatch.setattr(files, "replace", asleep)
     slow.renew()
     assert json.loads(files.read(uri))["owner"] == "slow"
+    return slow, quick
+
+
+def test_a_driver_that_slept_within_its_heartbeat_does_not_end_its_successor(overwritten, files, uri):
+    slow, quick = overwritten
     quick.renew()
     assert json.loads(files.read(uri))["owner"] == "quick"
     with pytest.raises(LockHeldError, match="owner 'quick'"):
         slow.renew()
 
 
+def test_a_driver_that_slept_within_its_heartbeat_and_ends_leaves_the_lock_to_its_successor(overwritten, files, uri):
+    """Its query fails as soon as it wakes up, by the other's commit, before the other's next heartbeat."""
+    slow, quick = overwritten
+    slow.release()
+    quick.renew()
+    assert json.loads(files.read(uri))["owner"] == "quick"
+
+
 def test_a_driver_that_woke_up_does_not_go_on_though_its_successor_has_one_too(driver, files, uri, monkeypatch):
     """The third was killed while it took over: the lock names the second still."""
     first, second = driver("first"), driver("second")
     first.acquire()
-    left_behind(files, uri, holder=json.loads(files.read(uri))["holder"])
+    let_expire(files, uri)
     second.acquire()
-    left_behind(files, uri, holder=json.loads(files.read(uri))["holder"], owner="second")
-    with monkeypatch.context() as crash:
-        crash.setattr(files, "replace", lambda uri, text: pytest.fail("killed here"))
-        with pytest.raises(pytest.fail.Exception):
-            driver("third").acquire()
+    let_expire(files, uri)
+    die_within_take_over(driver("third"), files, monkeypatch)
     with pytest.raises(LockHeldError, match="owner 'second'"):
         first.renew()
 
