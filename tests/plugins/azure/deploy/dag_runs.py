@@ -20,8 +20,12 @@ _PROGRAM = Path(__file__).with_name("run_dag.py")
 
 @dataclass(frozen=True)
 class DagRun:
-    """How a run ended: the state of each task and what it returned, by its id; and all that was written."""
+    """How a run ended: its state, and of each task its state and what it returned; and all that was written.
 
+    A task goes by its id, one of several mapped instances by `id[map index]`.
+    """
+
+    state: str
     states: dict[str, str]
     returned: dict[str, Any]
     said: str
@@ -32,20 +36,21 @@ class DagRun:
 
 
 class DagRuns:
-    """Airflow's home is `folder`; the rest of the environment is that of this process, as it is then."""
+    """Airflow's home is `folder`, the files are in `dags`; all else is as in this process at that time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, dags: Path = PROJECT_ROOT / "dags") -> None:
+        self._dags = dags
         self._env = os.environ | {
             "AIRFLOW_HOME": str(folder),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_ROOT / "dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
         }
         self._run("-m", "airflow", "db", "migrate", check=True)
 
-    def run(self, dag_id: str, form: Mapping[str, object]) -> DagRun:
-        """A run of the DAG with these params, to its end; no task is tried again."""
-        done = self._run(str(_PROGRAM), str(PROJECT_ROOT / "dags" / f"{dag_id}.py"), json.dumps(form))
+    def run(self, name: str, form: Mapping[str, object]) -> DagRun:
+        """A run of the DAG in `name`.py with these params, to its end; no task is tried again."""
+        done = self._run(str(_PROGRAM), str(self._dags / f"{name}.py"), json.dumps(form))
         said = done.stdout + done.stderr
         told = [line for line in done.stdout.splitlines() if line.startswith("@")]
         assert told, said[-5000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import timedelta
+from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
 
@@ -16,9 +17,9 @@ if __name__ == "__main__":
         if hasattr(task, "poll"):
             task.poll = timedelta(milliseconds=50)
     run = dag.test(run_conf=json.loads(conf))
-    tasks = {ti.task_id: ti for ti in run.get_task_instances()}
-    told = {
-        "states": {name: str(ti.state) for name, ti in tasks.items()},
-        "returned": {name: ti.xcom_pull(task_ids=name) for name, ti in tasks.items()},
-    }
+    told: dict[str, Any] = {"state": str(run.state), "states": {}, "returned": {}}
+    for ti in run.get_task_instances():
+        name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}[{ti.map_index}]"
+        told["states"][name] = str(ti.state)
+        told["returned"][name] = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
     print(f"@{json.dumps(told, default=str)}", flush=True)

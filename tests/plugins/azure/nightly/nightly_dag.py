@@ -1,17 +1,15 @@
 """A pipeline's batch DAG as a file of Airflow's folder of DAGs, whose interval's steps are stand-ins.
 
-Run as a program it runs the DAG once, in its own process, and prints the states of its tasks as JSON. What makes and
-deletes the cluster is real. From the environment: NIGHT_ENVIRONMENT, NIGHT_JOB (`fails`, `succeeds`), NIGHT_INTERVALS.
+What makes and deletes the cluster is real. From the environment: NIGHT_ENVIRONMENT, NIGHT_JOB (`fails`, `succeeds`),
+NIGHT_INTERVALS.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import BaseOperator
 
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.builders import batch
@@ -39,24 +37,11 @@ class Job(Step):
         return "a run"
 
 
-def made() -> DAG:
-    batch.CertifyOperator = Step  # type: ignore[misc,assignment]
-    batch.ReprocessOperator = Job  # type: ignore[misc,assignment]
-    batch.choose_intervals = lambda *_: [each for each in os.environ["NIGHT_INTERVALS"].split(",") if each]
-    batch.environment_for_task = lambda *_: None  # type: ignore[assignment,return-value]
-    batch.log_parity = lambda *_: {}
-    batch.publish_run = lambda *_: True
-    dag = batch.batch_layer(stock_high_low, environment=os.environ["NIGHT_ENVIRONMENT"])
-    for task in dag.tasks:
-        task.retries = 0
-        if hasattr(task, "poll"):
-            task.poll = timedelta(milliseconds=50)
-    return dag
+batch.CertifyOperator = Step  # type: ignore[misc,assignment]
+batch.ReprocessOperator = Job  # type: ignore[misc,assignment]
+batch.choose_intervals = lambda *_: [each for each in os.environ["NIGHT_INTERVALS"].split(",") if each]
+batch.environment_for_task = lambda *_: None  # type: ignore[assignment,return-value]
+batch.log_parity = lambda *_: {}
+batch.publish_run = lambda *_: True
 
-
-dag = made()
-
-if __name__ == "__main__":
-    run = dag.test(logical_date=datetime(2026, 11, 20, 2, tzinfo=UTC))
-    states = {f"{ti.task_id}.{ti.map_index}": str(ti.state) for ti in run.get_task_instances()}
-    print(f"@{json.dumps({'run': str(run.state), 'tasks': states})}", flush=True)
+dag = batch.batch_layer(stock_high_low, environment=os.environ["NIGHT_ENVIRONMENT"])

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +14,7 @@ from millrace.home import PROJECT_ROOT, Home
 from millrace.stack.private_file import write_private
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import Answer
+from tests.plugins.azure.deploy.dag_runs import DagRun, DagRuns
 from tests.plugins.azure.deploy.test_batch_cluster import FILE, clusters
 from tests.plugins.azure.deploy.tries import CLUSTERS_CONNECTION, A, finished
 
@@ -34,7 +30,6 @@ def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch:
     monkeypatch.setenv("AIRFLOW_CONN_AZURE_CLUSTERS", CLUSTERS_CONNECTION)
     monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
     storage, connections = environment.storage, Home.current().secrets / "connections"
-    connections.mkdir(parents=True)
     write_private(connections / "lake.json", json.dumps({"login": "key", "password": environment.account_key()}))
     text = FILE.format(cluster=finished(A)["batchCluster"]).replace(
         'account = "millracelake"',
@@ -52,58 +47,49 @@ def nightly(azure: Azure, environment: Environment, tmp_path: Path, monkeypatch:
         file.unlink()
 
 
-def run(name: str, ending: str, intervals: str, folder: Path) -> dict[str, Any]:
-    """The states of one run of the DAG."""
-    (folder / "airflow" / "dags").mkdir(parents=True)
-    file = shutil.copy(Path(__file__).with_name("nightly_dag.py"), folder / "airflow" / "dags")
-    night = {"NIGHT_ENVIRONMENT": name, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
-    environment = (
-        os.environ
-        | night
-        | {
-            "AIRFLOW_HOME": str(folder / "airflow"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), str(PROJECT_ROOT / "plugins")]),
-        }
-    )
-    common: dict[str, Any] = {"env": environment, "cwd": PROJECT_ROOT, "text": True, "capture_output": True}
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, **common)
-    done = subprocess.run([sys.executable, str(file)], check=False, **common)
-    told = [line for line in done.stdout.splitlines() if line.startswith("@")]
-    assert told, (done.stdout + done.stderr)[-5000:]
-    return dict(json.loads(told[-1][1:]))
+@pytest.fixture
+def night(nightly: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], DagRun]:
+    """Runs the DAG: how its jobs end, and of which intervals."""
+
+    def run(ending: str, intervals: str) -> DagRun:
+        told = {"NIGHT_ENVIRONMENT": nightly, "NIGHT_JOB": ending, "NIGHT_INTERVALS": intervals}
+        for variable, value in told.items():
+            monkeypatch.setenv(variable, value)
+        return DagRuns(tmp_path / "airflow", Path(__file__).parent).run("nightly_dag", {})
+
+    return run
 
 
 def test_the_cluster_is_there_for_the_job_and_deleted_though_it_fails(
-    azure: Azure, nightly: str, tmp_path: Path
+    azure: Azure, night: Callable[[str, str], DagRun]
 ) -> None:
-    found = run(nightly, "fails", INTERVALS, tmp_path)
-    assert found["run"] == "failed"
-    tasks = found["tasks"]
-    assert (tasks["create_cluster.-1"], tasks["delete_cluster.-1"]) == ("success", "success")
-    assert (tasks["interval_run.reprocess.0"], tasks["interval_run.reprocess.1"]) == ("failed", "failed")
+    found = night("fails", INTERVALS)
+    assert found.state == "failed"
+    tasks = found.states
+    assert (tasks["create_cluster"], tasks["delete_cluster"]) == ("success", "success")
+    assert (tasks["interval_run.reprocess[0]"], tasks["interval_run.reprocess[1]"]) == ("failed", "failed")
     assert [one.name[:6] for one in azure.manager.created] == ["batch-"]
     assert clusters(azure) == OTHERS
     assert azure.asked("DELETE", "") == 1
 
 
-def test_the_cluster_is_deleted_when_all_has_gone_well(azure: Azure, nightly: str, tmp_path: Path) -> None:
-    found = run(nightly, "succeeds", INTERVALS, tmp_path)
-    assert (found["run"], set(found["tasks"].values())) == ("success", {"success"})
+def test_the_cluster_is_deleted_when_all_has_gone_well(azure: Azure, night: Callable[[str, str], DagRun]) -> None:
+    found = night("succeeds", INTERVALS)
+    assert (found.state, set(found.states.values())) == ("success", {"success"})
     assert (clusters(azure), azure.asked("DELETE", "")) == (OTHERS, 1)
 
 
-def test_a_cluster_that_cannot_be_deleted_fails_the_run(azure: Azure, nightly: str, tmp_path: Path) -> None:
+def test_a_cluster_that_cannot_be_deleted_fails_the_run(azure: Azure, night: Callable[[str, str], DagRun]) -> None:
     text = "The scope cannot perform delete operation because following scope(s) are locked."
     azure.faults.answer("DELETE", "/clusters/batch-", Answer(409, {"code": "ScopeLocked", "message": text}))
-    found = run(nightly, "succeeds", INTERVALS, tmp_path)
-    assert (found["run"], found["tasks"]["delete_cluster.-1"]) == ("failed", "failed")
-    assert found["tasks"]["interval_run.publish.0"] == "success"
+    found = night("succeeds", INTERVALS)
+    assert (found.state, found.states["delete_cluster"]) == ("failed", "failed")
+    assert found.states["interval_run.publish[0]"] == "success"
     assert clusters(azure) == {**OTHERS, "batch-": "Succeeded"}
 
 
-def test_a_night_with_nothing_to_run_makes_no_cluster(azure: Azure, nightly: str, tmp_path: Path) -> None:
-    found = run(nightly, "succeeds", "", tmp_path)
-    assert found["run"] == "success"
-    assert found["tasks"]["create_cluster.-1"] == "skipped"
+def test_a_night_with_nothing_to_run_makes_no_cluster(azure: Azure, night: Callable[[str, str], DagRun]) -> None:
+    found = night("succeeds", "")
+    assert found.state == "success"
+    assert found.states["create_cluster"] == "skipped"
     assert azure.manager.created == []
