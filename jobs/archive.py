@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -20,7 +20,11 @@ from jobs.version import decoder_fingerprint
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
 
-__all__ = ["event_date", "start_archive", "to_raw"]
+__all__ = ["event_date", "recent_days", "start_archive", "to_raw"]
+
+_COMPACTED_FOR = timedelta(days=30)
+# A run's own version of the archive is read for as long as Delta's log keeps it: by `millrace explain`.
+_PROPERTIES = {"delta.deletedFileRetentionDuration": "interval 30 days"}
 
 
 def to_raw(records: DataFrame, topic: Topic) -> DataFrame:
@@ -54,6 +58,12 @@ def event_date(topic: Topic) -> Column:
     return F.to_date(f"event.{topic.event_time}")
 
 
+def recent_days() -> str:
+    """Which partitions are worth rewriting, in SQL: the days whose files are not cool yet, and the dead letters."""
+    first = datetime.now(timezone.utc).date() - _COMPACTED_FOR
+    return f"event_date >= DATE '{first}' OR event_date IS NULL"
+
+
 def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str, trigger: timedelta) -> StreamingQuery:
     """Starts (or resumes) the archive query. Delta's sink writes each micro-batch once, by its checkpoint's id.
 
@@ -61,7 +71,7 @@ def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str,
     """
     records = read_stream(spark, topic, bootstrap, {"startingOffsets": "earliest"})
     rows = to_raw(records, topic)
-    ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"])
+    ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"], _PROPERTIES)
     query = archive_query(topic.name)
     checkpoint = lake.checkpoint(query, RAW_VERSION)
     fit_checkpoint(LakeFiles(spark), checkpoint, archive_facts(topic))

@@ -5,27 +5,38 @@ from __future__ import annotations
 import json
 from typing import Optional
 
-from jobs.errors import MillraceError
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake_files import LakeFiles
 from jobs.small_files import SmallFiles
 
-__all__ = ["last_transaction"]
+__all__ = ["committed_transaction", "last_transaction"]
 
 
-def last_transaction(files: SmallFiles, uri: str, application: str) -> Optional[int]:
+def last_transaction(spark: SparkSession, uri: str, application: str) -> Optional[int]:
     """The number that `application` (for a streaming query: its id) committed last; None where it committed nothing.
 
-    Raises MillraceError where commits that could tell were cleaned out of the log.
+    Where the log has the commit no more, its newest checkpoint tells: it carries every application's last one.
     """
+    files = LakeFiles(spark)
+    number = committed_transaction(files, uri, application)
+    newest = files.read(f"{uri}/_delta_log/_last_checkpoint") if number is None else None
+    if newest is None:
+        return number
+    version = json.loads(newest)["version"]
+    actions = spark.read.parquet(f"{uri}/_delta_log/{version:020}.checkpoint*.parquet")
+    found = actions.where(F.col("txn.appId") == application).agg(F.max("txn.version")).collect()[0][0]
+    return None if found is None else int(found)
+
+
+def committed_transaction(files: SmallFiles, uri: str, application: str) -> Optional[int]:
+    """The same, of the commits that the log still has."""
     names = sorted((name for name in files.names(f"{uri}/_delta_log") if _is_commit(name)), reverse=True)
     for name in names:
-        numbers = _transactions(files.read(f"{uri}/_delta_log/{name}") or "", application)
-        if numbers is not None:
-            return numbers
-    if names and int(names[-1][:20]) > 0:
-        raise MillraceError(
-            f"{uri}: its log goes back to version {int(names[-1][:20])} only, and does not tell whether the last"
-            " micro-batch that was planned has been written; restore the log, or start a new version"
-        )
+        number = _transactions(files.read(f"{uri}/_delta_log/{name}") or "", application)
+        if number is not None:
+            return number
     return None
 
 

@@ -15,8 +15,9 @@ from typing import Any, Dict, List, Optional
 from pyspark.sql import SparkSession
 
 from jobs.alerts import start_alerts
-from jobs.archive import start_archive
+from jobs.archive import recent_days, start_archive
 from jobs.broker_check import BROKER_CHECK, check_brokers
+from jobs.compaction import Compaction
 from jobs.declaration import declaration_text
 from jobs.errors import DeclarationError, LockHeldError, UsageError
 from jobs.interval import Interval
@@ -75,6 +76,7 @@ def run_archive(options: argparse.Namespace) -> None:
         lake,
         lambda: start_archive(spark, topic, lake, options.bootstrap, trigger),
         _guard(spark, options, topic.name, Lake("").checkpoint(query, RAW_VERSION), lake.raw(topic.name)),
+        Compaction(spark, lake.raw(topic.name), recent_days),
     )
 
 
@@ -105,6 +107,7 @@ def run_speed(options: argparse.Namespace) -> None:
             Lake("").checkpoint(speed_query(pipeline.name), options.version),
             lake.speed(pipeline.name),
         ),
+        Compaction(spark, lake.speed(pipeline.name)),
     )
 
 

@@ -133,7 +133,7 @@ class OffsetsGuard:
     def _written(self, sink: str) -> int:
         """The last micro-batch that the sink holds, -1 before the first."""
         query_id = self._checkpoint.query_id()
-        number = last_transaction(self._files, sink, query_id) if query_id else None
+        number = last_transaction(self.spark, sink, query_id) if query_id else None
         return -1 if number is None else number
 
     @property

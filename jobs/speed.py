@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["newest_rows", "start_speed"]
 
+# With a commit a second, Delta's own weeks of old commits and of files that compaction replaced would be a million of
+# each, which every micro-batch lists: see docs/decisions/0045.
+_PROPERTIES = {
+    "delta.checkpointInterval": "50",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+    "delta.logRetentionDuration": "interval 1 days",
+}
+
 
 def start_speed(
     spark: SparkSession,
@@ -65,7 +73,7 @@ def start_speed(
     else:
         _check_unused(spark, files, checkpoint, uri, version)
         write_manifest(files, checkpoint, facts)
-    ensure_table(spark, log.withColumn("_version", F.lit(version)).schema, uri, ["_interval"])
+    ensure_table(spark, log.withColumn("_version", F.lit(version)).schema, uri, ["_interval"], _PROPERTIES)
 
     def start_query(decoded: DataFrame) -> StreamingQuery:
         return (

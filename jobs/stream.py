@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Callable, Optional
 
 from pyspark.sql import SparkSession
 
 from jobs.checkpoint import Checkpoint
+from jobs.compaction import Compaction
 from jobs.errors import StopRequestedError
 from jobs.heartbeat import kept_alive
 from jobs.lake import Lake
@@ -35,10 +37,12 @@ def run_stream(
     lake: Lake,
     start: Callable[[], StreamingQuery],
     guard: Optional[OffsetsGuard] = None,
+    compaction: Optional[Compaction] = None,
 ) -> None:
     """Runs a query until a stop is requested for this owner. Holds the query's lock meanwhile.
 
-    `checkpoint` is where its own lies: see `jobs.lake.Lake.checkpoint`. `guard` decides whether it may go on.
+    `checkpoint` is where its own lies: see `jobs.lake.Lake.checkpoint`. `guard` decides whether it may go on;
+    `compaction` is of the table that it writes.
 
     Raises LockHeldError when another driver runs the query, LostOffsetsError when Kafka has lost what it was to read,
     and the query's own exception when it fails.
@@ -56,13 +60,14 @@ def run_stream(
                 guard.admit()
             running = start()
         print(f"millrace: query {query} runs: id {running.id}", flush=True)
-        while not _has_ended(running, guard):
-            if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
-                lock.renew()
-                journal.write(running)
-            if is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
-                _stop(running)
-                break
+        with compaction.beside(running) if compaction else nullcontext():
+            while not _has_ended(running, guard):
+                if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
+                    lock.renew()
+                    journal.write(running)
+                if is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
+                    _stop(running)
+                    break
         journal.write(running)
     except StopRequestedError as stopped:
         print(f"millrace: stopped on request: {stopped}", flush=True)
