@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_within
 from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
-from jobs.lost_offsets import told_ranges
+from jobs.lost_offsets import NEW_TOPIC, told_ranges
 from millrace.environment import Environment
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table, query
@@ -68,7 +68,7 @@ def accepted_within(environment: Environment, topic: str, interval: Interval) ->
 
 def not_accepted(environment: Environment, topic: str) -> list[str]:
     """Why no interval is proven complete: what the ledger, when it was updated last, knew to be lost, missing, doubled,
-    or not known yet.
+    or not known yet; and that Kafka counts anew, so that nobody knows what it held before.
 
     Nothing where nobody has asked for a ledger yet.
     """
@@ -82,14 +82,29 @@ def not_accepted(environment: Environment, topic: str) -> list[str]:
         "the ledger does not know yet why records are not in the archive{}; Kafka is asked again": {Kind.UNKNOWN},
         "the archive has records twice{}": {Kind.DOUBLED},
     }
-    return [text.format(gaps) for text, kinds in told.items() if (gaps := _gaps(table, topic, kinds))]
+    found = [text.format(gaps) for text, kinds in told.items() if (gaps := _gaps(table, topic, kinds))]
+    return [*found, *_counts_anew(table, topic, Kind.LOSSES)]
+
+
+def _counts_anew(table: DeltaTable, topic: str, kinds: Collection[str]) -> Iterator[str]:
+    """From the marks that the ledger keeps, which nobody can accept: see `jobs.offsets_guard`."""
+    for mark in _entries(table, kinds, 'AND "start" = "end" LIMIT 1'):
+        yield (
+            f"the topic was recreated or truncated ({mark['kind']}: partition {mark['partition']} counts anew from"
+            f" offset {mark['start']:,}), and what Kafka held before that was not archived is not known: see"
+            f" `millrace ledger {topic}`; {NEW_TOPIC}"
+        )
+
+
+def _entries(table: DeltaTable, kinds: Collection[str], which: str) -> list[dict[str, Any]]:
+    listed = ", ".join(f"'{kind}'" for kind in sorted(kinds))
+    columns = '"kind", "partition", "start", "end"'
+    return query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({listed}) {which}')
 
 
 def _gaps(table: DeltaTable, topic: str, wanted: Collection[str]) -> str:
     """What the ledger has of these kinds, in words; empty where it has none."""
-    kinds = ", ".join(f"'{kind}'" for kind in sorted(wanted))
-    columns, empty = '"kind", "partition", "start", "end"', '"start" = "end"'  # an empty range is a mark, and no gap
-    found = query(table, f'SELECT {columns} FROM rows WHERE "kind" IN ({kinds}) AND NOT {empty} ORDER BY 2, 3')
+    found = _entries(table, wanted, 'AND NOT "start" = "end" ORDER BY 2, 3')  # an empty range is a mark, and no gap
     if not found:
         return ""
     kinds = ", ".join(sorted({row["kind"] for row in found}))

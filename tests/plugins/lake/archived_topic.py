@@ -18,9 +18,11 @@ from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.topics import stock_ticks
 from millrace.environment import Environment
 from millrace.lake.certificate import Claim
+from millrace.lake.ledger.kafka_topic import ask_kafka
 from millrace.lake.store import LakeStore
 from millrace.stack.topics import ensure_topic
 from tests.plugins.lake.archive_rows import RAW_SCHEMA, dead_letter
+from tests.plugins.lake.ledger.kafka_records import delete_topic
 
 __all__ = ["ArchivedTopic", "ended", "ending"]
 
@@ -76,6 +78,17 @@ class ArchivedTopic:
             commit_properties=CommitProperties(app_transactions=[Transaction(self._query, self._batch)]),
             storage_options=self.environment.delta_options(),
         )
+
+    def note_id(self) -> None:
+        """As the archive's driver does at its first start."""
+        topic_id = ask_kafka(self.environment, self.topic.name).facts.topic_id
+        checkpoint = Lake("").checkpoint(archive_query(self.topic.name), RAW_VERSION)
+        LakeStore(self.environment).write_json(f"{checkpoint}/topic.json", {"topic_id": topic_id})
+
+    def recreate(self) -> None:
+        """Deleted and made anew, with all that it held gone."""
+        delete_topic(self.environment.kafka_bootstrap, self.topic.name)
+        ensure_topic(self.environment, self.topic.name, PARTITIONS)
 
     def skip(self, *offsets: int) -> None:
         """The next micro-batch begins at these offsets, whatever is below them."""

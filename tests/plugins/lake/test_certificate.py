@@ -90,6 +90,38 @@ def test_a_gap_is_told_of_beside_other_reasons_where_a_partial_answer_is_allowed
     assert [part in reason for part, reason in zip(("complete from", "missing"), early.partial().partial, strict=True)]
 
 
+def test_a_topic_that_was_recreated_while_a_claim_waited_proves_nothing_when_it_has_outgrown_the_archive(
+    ticks: ArchivedTopic,
+) -> None:
+    ticks.archive(3, 2)
+    assert ticks.claim(ended(OVER)).look().missing == ()
+    ticks.produce(1)  # nobody has read it, and nobody can
+    ticks.recreate()
+    ticks.produce(1)
+    waits = ticks.claim(ended(OVER)).look()
+    assert "the archive is ahead of Kafka" in waits.missing[0]
+    ticks.produce(5, partition=0)
+    ticks.produce(5, partition=1)
+    look = ticks.claim(ended(OVER)).look(waits.needed)
+    assert look.proof() is None
+    (reason,) = look.missing
+    assert "recreated" in reason
+    assert "a topic of a new name" in reason
+    assert ticks.claim(ended(OVER)).partial().partial[-1] == reason
+
+
+def test_a_topic_that_was_recreated_before_the_first_ledger_is_known_by_what_the_archive_has_noted(
+    ticks: ArchivedTopic,
+) -> None:
+    ticks.note_id()
+    ticks.archive(3, 2)
+    ticks.recreate()
+    ticks.produce(3, partition=0)
+    ticks.produce(2, partition=1)  # as much as is archived: offsets tell nothing
+    (reason,) = ticks.claim(ended(OVER)).look().missing
+    assert "recreated" in reason
+
+
 def test_many_claims_at_once_bring_the_ledger_up_to_date_and_are_all_proven(ticks: ArchivedTopic) -> None:
     ticks.archive(3, 2)
     claims = [ticks.claim(ended(OVER + number * HOUR)) for number in range(6)]

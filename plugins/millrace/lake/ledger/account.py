@@ -64,7 +64,8 @@ def begins(known: dict[int, int], noted: dict[int, int] | None, counted: Counted
 class Account:
     """What the next ledger follows from: the `old` one, what is `counted` in the archive, and Kafka's answers.
 
-    `accepted` is told anew at every update, from what people have acknowledged: it outlives the ledger.
+    `accepted` is told anew at every update, from what people have acknowledged: it outlives the ledger. `known_id` is
+    the topic's as the archive has read it, as far as anybody has noted it.
     A topic under another id than the remembered one is another topic: what it holds proves nothing about old gaps.
     """
 
@@ -74,6 +75,7 @@ class Account:
     asked: Asked
     now: datetime
     accepted: Sequence[AcceptedLoss] = ()
+    known_id: str | None = None
 
     def entries(self) -> list[Entry]:
         """Those of the next ledger. Established gaps stay as they are; Kafka is asked about the others."""
@@ -151,8 +153,7 @@ class Account:
         if self._is_marked(partition):
             return
         kind, at = (Kind.TRUNCATION, end) if self._is_same_topic else (Kind.RECREATED, 0)
-        was = self.old.source.topic_id if self.old else None
-        detail = {"topic_id": self.asked.topic_id, "was": was, "archived_to": reached, "kafka_end": end}
+        detail = {"topic_id": self.asked.topic_id, "was": self.known_id, "archived_to": reached, "kafka_end": end}
         yield Entry(kind, partition, at, at, None, self.now, self.source.raw_version, detail)
 
     def _is_marked(self, partition: int) -> bool:
@@ -179,7 +180,7 @@ class Account:
 
     @property
     def _ids(self) -> tuple[str | None, str | None]:
-        return (self.old.source.topic_id if self.old else None, self.asked.topic_id)
+        return (self.known_id, self.asked.topic_id)
 
     @property
     def _is_other_topic(self) -> bool:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from jobs.accepted_losses import accepted_losses
 from jobs.checkpoint import of_topic
 from jobs.errors import MillraceError
-from jobs.lake import Lake
-from jobs.lost_offsets import SETTLED_WITHIN
+from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.lost_offsets import SETTLED_WITHIN, HeldOffsets
 from millrace.environment import Environment
 from millrace.lake.coverage import archive_checkpoint
 from millrace.lake.ledger.account import Account, Asked, begins
@@ -109,15 +109,26 @@ def _next(
     accepted = accepted_losses(TextFiles(LakeStore(environment)), Lake(""), topic)
 
     def account_of(asked: Asked) -> Account:
-        topic_id = asked.topic_id or (old.source.topic_id if old else None)
+        known_id = (old.source.topic_id if old else None) or _archived_id(environment, topic, asked)
         begin = begins(old.source.begin if old else {}, noted, counted, asked)
-        source = Source(raw.version, raw.commit, raw.batch, topic_id, begin, coverage)
-        return Account(old, counted, source, asked, datetime.now(UTC), accepted)
+        source = Source(raw.version, raw.commit, raw.batch, asked.topic_id or known_id, begin, coverage)
+        return Account(old, counted, source, asked, datetime.now(UTC), accepted, known_id)
 
     account = _settled(account_of, ask, patience)
     held = account.asked.witness.facts.held if account.asked.witness else {}
     ledger = Ledger(topic, account.source, account.entries())
     return LedgerReport(ledger, {p: end for p, (_, end) in held.items()}, account.asked.why)
+
+
+def _archived_id(environment: Environment, topic: str, asked: Asked) -> str | None:
+    """The topic's id as the archive's driver has noted it at its first start; in Kafka's spelling here where it is the
+    same (see `jobs.lost_offsets.HeldOffsets.is_other`)."""
+    folder = Lake("").checkpoint(archive_query(topic), RAW_VERSION)
+    note = LakeStore(environment).read_json(f"{folder}/topic.json") or {}
+    noted: str | None = note.get("topic_id")
+    if noted is None or asked.topic_id is None:
+        return noted
+    return noted if HeldOffsets(asked.topic_id, {}).is_other(noted) else asked.topic_id
 
 
 def _settled(account_of: Callable[[Asked], Account], ask: Callable[[], Asked], patience: timedelta) -> Account:
