@@ -15,7 +15,8 @@ LOGIN = base64.b64encode(b"admin:a-password").decode()
 
 class Ambari:
     """One cluster named `c` with Kafka on three brokers. `starts` counts how often Kafka was started as a whole,
-    `restarted` has the brokers that were started alone, and `most_down` how many of these were down at once."""
+    `restarted` has the brokers that were started alone, and `most_down` how many of these were down at once. So many of
+    the questions for a path that begins with `unwell_at` are answered 502, as a gateway does that is restarted."""
 
     def __init__(self, listeners: str = "PLAINTEXT://localhost:9092") -> None:
         self.configs: dict[str, dict[str, dict[str, str]]] = {
@@ -32,6 +33,7 @@ class Ambari:
         self.starts = 0
         self.requests: list[list[str]] = []
         self.outcome = "COMPLETED"
+        self.unwell_at, self.unwell = "", 0
 
     def current(self, kind: str) -> dict[str, str]:
         """The desired configuration of a kind."""
@@ -106,7 +108,12 @@ def serve(ambari: Ambari) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            self._answer(200, ambari.get(url.path.removeprefix("/api/v1/clusters"), parse_qs(url.query)))
+            path = url.path.removeprefix("/api/v1/clusters")
+            if ambari.unwell and path.startswith(ambari.unwell_at):
+                ambari.unwell -= 1
+                self._answer(502, {"message": "Bad Gateway"})
+            else:
+                self._answer(200, ambari.get(path, parse_qs(url.query)))
 
         def do_PUT(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError
+from millrace.azure.asking import PassingError
 from millrace.waiting import until
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["Ambari", "Broker"]
 
 _COMPONENT = "KAFKA_BROKER"
 _TIMEOUT_S = 60.0
+_TRY_LATER = (408, 429)
 _ENDED_BADLY = frozenset({"FAILED", "ABORTED", "TIMEDOUT"})
 
 
@@ -33,7 +35,9 @@ class Broker:
 
 
 class Ambari:
-    """Ambari of one cluster, at `https://<cluster>.azurehdinsight.net`. Methods block, and raise MillraceError.
+    """Ambari of one cluster, at `https://<cluster>.azurehdinsight.net`.
+
+    Methods block, and raise MillraceError; a PassingError where the gateway or Ambari could not answer.
 
     https://learn.microsoft.com/azure/hdinsight/kafka/apache-kafka-get-started#get-the-apache-zookeeper-and-broker-host-information
     """
@@ -94,7 +98,10 @@ class Ambari:
 
     def _await_request(self, number: int, what: str, within: timedelta) -> None:
         def is_done() -> bool:
-            status = self._get(f"/{self._cluster}/requests/{number}")["Requests"]["request_status"]
+            try:
+                status = self._get(f"/{self._cluster}/requests/{number}")["Requests"]["request_status"]
+            except PassingError:  # the request goes on all the same
+                return False
             if status in _ENDED_BADLY:
                 raise MillraceError(f"{what}: {status}; see request {number} in Ambari at {self._gateway}")
             return bool(status == "COMPLETED")
@@ -115,9 +122,8 @@ class Ambari:
         try:
             return self._client.request(method, path, json=body).raise_for_status()
         except httpx.HTTPStatusError as error:
-            text = error.response.text[:500]
-            raise MillraceError(
-                f"Ambari at {self._gateway}: {method} {path}: {error.response.status_code}: {text}"
-            ) from None
+            status, text = error.response.status_code, error.response.text[:500]
+            kind = PassingError if status >= 500 or status in _TRY_LATER else MillraceError
+            raise kind(f"Ambari at {self._gateway}: {method} {path}: {status}: {text}") from None
         except httpx.HTTPError as error:
-            raise MillraceError(f"Ambari at {self._gateway} does not answer: {error!r}") from error
+            raise PassingError(f"Ambari at {self._gateway} does not answer: {error!r}") from error

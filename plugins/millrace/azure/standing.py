@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from millrace.azure.arm import Deployment, Resource
-from millrace.azure.asking import RefusedError
+from millrace.azure.asking import PassingError, RefusedError
+from millrace.waiting import until
 
 if TYPE_CHECKING:
     from millrace.azure.environments import Environments
     from millrace.azure.progress import Step
 
-__all__ = ["CLUSTERS", "MODULES", "delete_unborn", "standing"]
+__all__ = ["CLUSTERS", "MODULES", "await_deleted", "delete_unborn", "standing"]
+
+_LEAVING = "Deleting"
+_DELETED_WITHIN = timedelta(hours=1)
 
 CLUSTERS = "Microsoft.HDInsight/clusters"
 MODULES = {"kafka": "deployKafka", "spark": "deploySpark", "batch": "deployBatch", "query": "deployQuery"}
@@ -21,7 +27,9 @@ MODULES = {"kafka": "deployKafka", "spark": "deploySpark", "batch": "deployBatch
 
 def standing(wanted: Deployment, environments: Environments, *, is_broken_refused: bool = True) -> dict[str, bool]:
     """The parameters that leave alone the clusters of `wanted` that exist. Raises RefusedError for one that is broken,
-    unless that does not matter: whether it holds data that is nowhere else, a person must say."""
+    unless that does not matter: whether it holds data that is nowhere else, a person must say.
+
+    One that is being deleted does not stand: see `await_deleted`."""
     found: dict[str, bool] = {}
     for parameter, cluster in _clusters(wanted):
         state = _state(cluster, environments)
@@ -30,9 +38,19 @@ def standing(wanted: Deployment, environments: Environments, *, is_broken_refuse
                 f"cluster {cluster.name} reads Failed, and HDInsight repairs none; delete it if it holds nothing that "
                 "you need (Azure portal, or `az hdinsight delete`), then clear this task"
             )
-        if state is not None:
+        if state not in (None, _LEAVING):
             found[parameter] = False
     return found
+
+
+def await_deleted(wanted: Deployment, environments: Environments, poll: timedelta) -> list[str]:
+    """Waits for the clusters of `wanted` that are being deleted, as by a try before that was killed, or by `teardown`;
+    their names. Until then their names are taken. Raises PassingError where that takes longer than HDInsight does."""
+    leaving = [cluster for _, cluster in _clusters(wanted) if _state(cluster, environments) == _LEAVING]
+    for cluster in leaving:
+        if not until(partial(_is_gone, cluster, environments), _DELETED_WITHIN, poll):
+            raise PassingError(f"cluster {cluster.name} is still being deleted after {_DELETED_WITHIN}")
+    return [cluster.name for cluster in leaving]
 
 
 def delete_unborn(failed: Iterable[Step], wanted: Deployment, environments: Environments) -> list[str]:
@@ -56,6 +74,10 @@ def _clusters(wanted: Deployment) -> Iterator[tuple[str, Resource]]:
         for resource in nested.resources:
             if parameter and resource.type == CLUSTERS:
                 yield parameter, resource
+
+
+def _is_gone(cluster: Resource, environments: Environments) -> bool:
+    return _state(cluster, environments) != _LEAVING
 
 
 def _state(cluster: Resource, environments: Environments) -> str | None:

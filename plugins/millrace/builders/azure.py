@@ -121,11 +121,11 @@ def topics(outputs: Any, told: Any) -> dict[str, str]:
     from millrace.supervision.connection import environment_for_task
     from millrace.tasks.topics import make_topics
 
-    with as_airflow_errors():
-        if "eventHubs" in outputs:
-            hook = ResourceManagerHook(CONN_ID)
-            return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
+    if "eventHubs" not in outputs:  # a Kafka that does not answer yet may at the next try: that is no error of Azure's
         return make_topics(environment_for_task(_name(_params()), told), declared_topics())
+    with as_airflow_errors():
+        hook = ResourceManagerHook(CONN_ID)
+        return check_event_hubs(outputs, hook.subscription_id, Environments(hook))
 
 
 def _params() -> Any:

@@ -114,7 +114,8 @@ class DeployTemplateOperator(_DeploymentTask):
     The deployment's name is a hash of what is asked. One that runs is adopted, whoever began it: after a lost worker, a
     restart or a clear. One that has succeeded, and of which Azure foresees no change, is left as it is. Otherwise it is
     deployed again, which is repeatable: clusters that exist are left alone, and one whose creation failed is deleted
-    first, which takes a worker slot for its minutes. Marking the task does not cancel a deployment.
+    first. That, or awaiting the end of one that is being deleted, takes a worker slot for its minutes. Marking the task
+    does not cancel a deployment.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -164,13 +165,15 @@ class DeployTemplateOperator(_DeploymentTask):
         deployments: Deployments,
         environments: Environments,
     ) -> DeploymentRequest:
-        from millrace.azure.standing import delete_unborn, standing
+        from millrace.azure.standing import await_deleted, delete_unborn, standing
 
         wanted = request.evaluated(hook.subscription_id, hook.tenant_id)
         if state == "Failed":
             failed = failures(steps(deployments.id_of(request.name), deployments.operations))
             for name in delete_unborn(failed, wanted, environments):
                 self.log.info("cluster %s could not be created the last time; what was left of it is deleted", name)
+        for name in await_deleted(wanted, environments, self.poll):
+            self.log.info("cluster %s was being deleted, and is gone: it is created anew", name)
         return request.leaving(standing(wanted, environments))
 
 

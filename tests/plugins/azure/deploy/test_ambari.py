@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from confluent_kafka.admin import ClusterMetadata, PartitionMetadata, TopicMetadata
 
 from jobs.errors import MillraceError
 from millrace.azure.advertising import advertise_addresses, advertise_names
 from millrace.azure.ambari import Ambari, Broker
 from millrace.kafka_brokers import behind
+from millrace.operators.azure_errors import as_airflow_errors
 from tests.infra import ambari as stand_in
 
 QUICKLY = timedelta(milliseconds=5)
@@ -167,6 +169,29 @@ def test_a_restart_that_fails_is_told_and_the_other_brokers_are_left_alone(
     with pytest.raises(MillraceError, match="broker wn0-kafka to INSTALLED: FAILED; see request 0"):
         advertise_addresses(ambari, nobody)
     assert cluster.down == {"wn0-kafka"}
+
+
+def test_a_gateway_that_is_down_for_a_moment_does_not_end_a_restart(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    cluster.unwell_at, cluster.unwell = "/c/requests/", 3
+    assert advertise_addresses(ambari, nobody) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert (cluster.unwell, cluster.restarted) == (0, ["wn0-kafka", "wn1-kafka", "wn2-kafka"])
+
+
+def test_what_the_gateway_could_not_answer_is_tried_again_by_airflow_and_what_ambari_refuses_is_not(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    cluster.unwell = 1
+    with pytest.raises(AirflowException, match=": 502: ") as caught, as_airflow_errors():
+        ambari.brokers()
+    assert not isinstance(caught.value, AirflowFailException)
+    server = stand_in.serve(cluster)
+    with pytest.raises(AirflowFailException, match=": 403: "), as_airflow_errors():
+        Ambari(f"http://127.0.0.1:{server.server_address[1]}", "admin", "wrong-password")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(AirflowException, match="does not answer") as caught, as_airflow_errors():
+        Ambari(f"http://127.0.0.1:{server.server_address[1]}", "admin", "a-password")
+    assert not isinstance(caught.value, AirflowFailException)
 
 
 def test_a_wrong_password_is_told_without_it(cluster: stand_in.Ambari) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -89,6 +90,24 @@ def test_a_cluster_that_broke_after_it_was_created_is_not_deleted(azure: Azure) 
     with pytest.raises(AirflowFailException, match="delete it if it holds nothing that you need"):
         finished(softDeleteDays=9)
     assert azure.asked("DELETE", "") == 0
+
+
+def test_a_cluster_that_is_being_deleted_is_created_once_it_is_gone(azure: Azure) -> None:
+    """As after a try that was killed while it deleted what could not be created: it is not taken for standing."""
+    azure.faults.fail("clusters/spark-", QUOTA)
+    with pytest.raises(AirflowFailException, match="requested 20, left 12"):
+        finished()
+    spark = next(one for one in azure.manager.resources.others() if one.resource.name.startswith("spark-"))
+    spark.state = "Deleting"
+    azure.manager.created.clear()
+    gone = threading.Timer(0.5, azure.manager.resources.delete, [spark.resource.id])
+    gone.start()
+    assert finished()["sparkGateway"].startswith("https://spark-mr-dev-")
+    gone.join()
+    assert azure.asked("DELETE", "") == 0
+    assert [one.name for one in azure.manager.created if one.type == "Microsoft.HDInsight/clusters"] == [
+        spark.resource.name
+    ]
 
 
 def test_a_failure_that_may_pass_is_tried_again_by_airflow(azure: Azure) -> None:
