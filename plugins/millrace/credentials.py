@@ -11,7 +11,7 @@ from pathlib import Path
 from jobs.errors import MillraceError
 from millrace.home import Home
 
-__all__ = ["Login", "login_of", "masked"]
+__all__ = ["Login", "check_private", "login_of", "masked"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,15 @@ def _mask(secret: str) -> None:
     mask_secret(secret)
 
 
+def check_private(path: Path) -> None:
+    """Raises MillraceError for a file that others may read or write."""
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise MillraceError(f"{path}: its mode is {mode:o}; secrets are for you alone: chmod 600")
+
+
 def _from_file(path: Path) -> Login:
-    if path.stat().st_mode & 0o077:
-        raise MillraceError(
-            f"{path}: its mode is {path.stat().st_mode & 0o777:o}; secrets are for you alone: chmod 600"
-        )
+    check_private(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Login(str(content["login"]), masked(str(content["password"])))

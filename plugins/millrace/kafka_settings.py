@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.errors import MillraceError
-from millrace.credentials import Login, masked
+from millrace.credentials import Login, check_private, masked
 from millrace.environment_file import Table
 
 __all__ = ["check_kafka_options", "java_options", "with_login"]
@@ -19,7 +19,8 @@ _SECURITY = re.compile(r"(security|sasl|ssl)\.")
 _SECRET = re.compile(r"password|secret|\.pem$|jaas", re.IGNORECASE)
 _SAME = ("security.protocol", "ssl.endpoint.identification.algorithm", "ssl.key.password")
 _OWN = ("sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password")
-_FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
+_KEY = "ssl.key.location"
+_FILES = ("ssl.ca.location", "ssl.certificate.location", _KEY)
 _MODULES = {
     "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
     "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
@@ -28,7 +29,8 @@ _MODULES = {
 
 
 def check_kafka_options(table: Table, options: Mapping[str, str]) -> None:
-    """Raises MillraceError for a secret in the file, and for a security setting that Java's clients cannot be told."""
+    """Raises MillraceError for a secret in the file, for a security setting that Java's clients cannot be told, and for
+    a private key that others may read."""
     for name, value in options.items():
         if _SECRET.search(name):
             raise table.error(
@@ -38,6 +40,9 @@ def check_kafka_options(table: Table, options: Mapping[str, str]) -> None:
             raise table.error(name, value, f"of these settings drivers know {', '.join((*_SAME, *_OWN, *_FILES))}")
     if _mechanism(options) not in _MODULES:
         raise table.error("sasl.mechanism", _mechanism(options), f"use one of: {', '.join(_MODULES)}")
+    key = Path(options.get(_KEY, ""))
+    if key.is_file():
+        check_private(key)
 
 
 def with_login(options: Mapping[str, str], login: Login) -> dict[str, str]:
@@ -59,7 +64,7 @@ def java_options(options: Mapping[str, str]) -> dict[str, str]:
         found["sasl.jaas.config"] = _jaas(_mechanism(options), options["sasl.username"], options["sasl.password"])
     if ca := options.get("ssl.ca.location"):
         found |= {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": _text(ca)}
-    if key := options.get("ssl.key.location"):
+    if key := options.get(_KEY):
         chain = _text(options["ssl.certificate.location"])
         found |= {
             "ssl.keystore.type": "PEM",

@@ -84,6 +84,7 @@ def databricks(environment: Environment, folder: Path) -> dict[str, str]:
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Environment]:
     for name, text in (("ca.pem", "CA"), ("client.pem", "CHAIN"), ("client.key", KEY)):
         (tmp_path / name).write_text(text)
+    (tmp_path / "client.key").chmod(0o600)
     for name, password in (("lake", LAKE_KEY), ("kafka", PASSWORD)):
         held = {"conn_type": "generic", "login": "somebody", "password": password}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(held))
@@ -116,6 +117,12 @@ def test_every_setting_with_a_secret_has_a_name_that_spark_blots_out(
     assert [name for name in secret if not blotted.search(name)] == []
     assert not blotted.search("spark.executor.memory")
     assert not blotted.search("spark.hadoop.millrace.kafka.sasl.mechanism")
+
+
+def test_a_private_key_that_others_may_read_is_refused(load: Callable[[str], Environment], tmp_path: Path) -> None:
+    (tmp_path / "client.key").chmod(0o640)
+    with pytest.raises(MillraceError, match=r"client\.key: its mode is 640; .*chmod 600"):
+        load("hdinsight")
 
 
 def test_a_file_cannot_switch_it_off(load: Callable[[str], Environment], tmp_path: Path) -> None:
