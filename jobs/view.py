@@ -10,7 +10,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_from
+from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_from, lost_within
 from jobs.declaration import read_declaration
 from jobs.errors import UsageError
 from jobs.interval import Interval
@@ -31,10 +31,11 @@ _RUNS = "_interval string, _run string, _partial boolean, _version string"
 def serving_view(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str) -> DataFrame:
     """The pipeline's rows, each with its `_interval` and `_layer`: batch or speed. Also a temporary view of its name.
 
-    `_partial` marks the rows of intervals that were published from an archive that was not proven complete;
-    `_version` is the version that answers. An interval is served by the first version in the newest row of `serving`
-    that has published it, and by the speed rows of the first of all where none has. `version` is served where
-    `serving` has no row of the pipeline. Speed rows are told apart by the key that the served version declared.
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete, and of
+    those, published or not, of which something was accepted as lost; `_version` is the version that answers. An
+    interval is served by the first version in the newest row of `serving` that has published it, and by the speed rows
+    of the first of all where none has. `version` is served where `serving` has no row of the pipeline. Speed rows are
+    told apart by the key that the served version declared.
 
     A snapshot: which versions and runs are served is read first, the tables after it, so that no interval is missing
     or doubled while one is being published, or another version is switched to. Call it again for newer answers.
@@ -72,8 +73,17 @@ def _speed(
         return None
     unpublished = ~F.col("_interval").isin([run[0] for run in served])
     log = read_table(spark, lake.speed(pipeline.name)).where(unpublished & (F.col("_version") == version))
-    rows = newest_rows(log, read_declaration(files, lake, pipeline, version))
-    return rows.withColumns({"_partial": F.lit(False), "_version": F.lit(version), "_layer": F.lit("speed")})
+    as_declared = read_declaration(files, lake, pipeline, version)
+    rows = newest_rows(log, as_declared)
+    partial = F.col("_interval").isin(_lossy(log, as_declared, accepted_losses(files, lake, as_declared.topic.name)))
+    return rows.withColumns({"_partial": partial, "_version": F.lit(version), "_layer": F.lit("speed")})
+
+
+def _lossy(log: DataFrame, pipeline: Pipeline, losses: Sequence[AcceptedLoss]) -> List[str]:
+    """The intervals of the log that may lack what was accepted as lost."""
+    found = [row[0] for row in log.select("_interval").distinct().collect()] if losses else []
+    spans = {interval: pipeline.reads(Interval.parse(interval, pipeline.interval)) for interval in found}
+    return [interval for interval, span in spans.items() if any(lost_within(losses, span.start, span.end))]
 
 
 def _chosen(spark: SparkSession, lake: Lake, pipeline: str, versions: Sequence[str]) -> List[Row]:

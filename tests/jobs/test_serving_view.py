@@ -187,6 +187,10 @@ def test_rows_of_an_interval_that_was_published_as_partial_are_marked(spark, loc
     publish(publication("r1", certificate=read % 6), publication("r2", SATURDAY, certificate=read % 7))
     assert marks() == {(FRIDAY.id, "batch", True), (SATURDAY.id, "batch", False)}
 
+    speed(speed_row(0, "4", 0), speed_row(0, "4", 0, interval=SUNDAY))
+    publish(publication("r2", SATURDAY, certificate=read % 7))
+    assert marks() == {(FRIDAY.id, "speed", True), (SATURDAY.id, "batch", False), (SUNDAY.id, "speed", False)}
+
 
 def accept_loss(spark, lake, start, end, until):
     lost = [LostRange(0, start, end, "retention loss", None, until)]

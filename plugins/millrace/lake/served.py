@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted_within
 from millrace.lake.declared import declared
 from millrace.lake.late import late_events
 from millrace.lake.late_windows import late_by_window
@@ -31,7 +32,8 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
     interval. `late`: events that the speed layer dropped, as the run has counted them; where the speed layer serves the
     interval, as far as they are archived; `late_by_window`: of each window (see `millrace.lake.late_windows`). An
     interval that is published without rows has 0 of them. `partial`: published from an archive that was not proven
-    complete, for `why_partial` (None where it was). `version` answers.
+    complete, or something of it, published or not, was accepted as lost; for `why_partial` (None where it is whole).
+    `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -50,7 +52,7 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
                 "version": version,
                 "rows": counted[(interval, layer, version)],
                 **_of_run(served.get(interval)),
-                **(_late(_late_so_far(environment, pipeline, interval, version)) if layer == "speed" else {}),
+                **(_of_speed(environment, pipeline, interval, version) if layer == "speed" else {}),
                 "pending_late": pending.get(interval),
             }
         )
@@ -70,14 +72,16 @@ def _of_run(publication: Publication | None) -> dict[str, Any]:
     }
 
 
+def _of_speed(environment: Environment, pipeline: Pipeline, interval: str, version: str) -> dict[str, Any]:
+    of_version = declared(environment, pipeline, version)
+    span = Interval.parse(interval, of_version.interval)
+    late = late_events(environment, of_version, span, version)
+    lost = accepted_within(environment, of_version.topic.name, of_version.reads(span))
+    return {**_late(late.to_json() if late else None), "partial": bool(lost), "why_partial": "; ".join(lost) or None}
+
+
 def _late(late: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"late": (late or {}).get("events"), **late_by_window(late)}
-
-
-def _late_so_far(environment: Environment, pipeline: Pipeline, interval: str, version: str) -> dict[str, Any] | None:
-    of_version = declared(environment, pipeline, version)
-    found = late_events(environment, of_version, Interval.parse(interval, of_version.interval), version)
-    return found.to_json() if found else None
 
 
 def _answers(rows: pa.Table) -> list[tuple[str, str, str]]:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from jobs.accepted_losses import AcceptedLoss, lost_within
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted
 from millrace.lake.declared import declared
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions
@@ -27,12 +29,13 @@ def read_view(
 ) -> pa.Table:
     """The pipeline's rows with `row_time` in `[start, end)`, sorted by key, each with its `_layer`: batch or speed.
 
-    `_partial` marks the rows of intervals that were published from an archive that was not proven complete, or of which
-    something was accepted as lost since; `_version` is the version that answers. Batch rows of the served runs (see
-    `publications`), and of the intervals without one the newest speed rows of the served version. `serving` is read
-    first, then `published`, the other tables after them: no interval is missing or doubled while one is being published
-    or another version is switched to. `key` and `row_time` are those that the version of a row declared; the rows are
-    sorted by the served version's. The result has no columns before either layer has written a row.
+    `_partial` marks the rows of intervals that were published from an archive that was not proven complete, and of
+    those, published or not, of which something was accepted as lost; `_version` is the version that answers. Batch rows
+    of the served runs (see `publications`), and of the intervals without one the newest speed rows of the served
+    version. `serving` is read first, then `published`, the other tables after them: no interval is missing or doubled
+    while one is being published or another version is switched to. `key` and `row_time` are those that the version of a
+    row declared; the rows are sorted by the served version's. The result has no columns before either layer has written
+    a row.
     """
     import pyarrow as pa
 
@@ -90,7 +93,20 @@ def _speed(
         return None
     where = f"_version = '{version}' AND NOT {_among(each.interval.id for each in served)}"
     rows = newest_rows(pipeline, "rows", where + _bounds(pipeline, start, end))
-    return _query(table, f"{_columns(table)}, 'speed' AS _layer, false AS _partial, _version", rows)
+    found = _query(table, f"{_columns(table)}, 'speed' AS _layer, false AS _partial, _version", rows)
+    return _with_losses(found, pipeline, accepted(environment, pipeline.topic.name))
+
+
+def _with_losses(rows: pa.Table, pipeline: Pipeline, losses: list[AcceptedLoss]) -> pa.Table:
+    """Rows of the speed layer, marked as partial where their interval may lack what was accepted as lost."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    intervals = rows["_interval"].unique().to_pylist() if losses else []
+    spans = {interval: pipeline.reads(Interval.parse(interval, pipeline.interval)) for interval in intervals}
+    partial = [interval for interval, span in spans.items() if any(lost_within(losses, span.start, span.end))]
+    marks = pc.is_in(rows["_interval"], pa.array(partial, pa.string()))
+    return rows.set_column(rows.schema.get_field_index("_partial"), "_partial", marks)
 
 
 def _query(table: DeltaTable, columns: str, rows: str) -> pa.Table:

@@ -7,17 +7,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
 
+from jobs.accepted_losses import AcceptedLoss, LostRange
+from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from jobs.version import fingerprint
 from millrace.environment import Environment
 from millrace.lake.published import publish
 from millrace.lake.served import served_intervals
 from millrace.lake.serving import begin_serving, rollback, switch
+from millrace.lake.store import LakeStore
 from millrace.lake.view import read_view
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
 
@@ -108,6 +111,29 @@ def test_the_intervals_say_which_are_partial(own_lake: Environment) -> None:
         interval(1).id: True,
         interval(2).id: False,
     }
+
+
+def test_an_interval_of_which_something_was_accepted_as_lost_is_partial_before_it_is_published(
+    own_lake: Environment,
+) -> None:
+    for number in range(3):
+        write_speed(own_lake, interval(number), batch_id=1, high=1)
+    accept_loss(own_lake, since=interval(1).start + timedelta(hours=1), until=interval(1).end - timedelta(hours=1))
+    view = read_view(own_lake, stock_high_low)
+    assert {(row["_interval"], row["_partial"]) for row in view.to_pylist()} == {
+        (interval(number).id, number == 1) for number in range(3)
+    }
+    entries = {entry["interval"]: entry for entry in served_intervals(own_lake, stock_high_low, view)}
+    assert [entries[interval(number).id]["partial"] for number in range(3)] == [False, True, False]
+    assert "accepted loss of 2 offsets of partition 0 (5 to 6) by ada" in entries[interval(1).id]["why_partial"]
+    assert entries[interval(0).id]["why_partial"] is None
+
+
+def accept_loss(environment: Environment, since: datetime, until: datetime) -> None:
+    lost = [LostRange(0, 5, 7, "retention loss", since, until)]
+    loss = AcceptedLoss("1", stock_high_low.topic.name, None, "ada", until, "why", {}, {}, lost)
+    path = f"{Lake('').accepted_losses(stock_high_low.topic.name)}/1.json"
+    LakeStore(environment).write_json(path, loss.to_json())
 
 
 def test_an_interval_published_without_rows_hides_what_the_speed_layer_had(own_lake: Environment) -> None:
