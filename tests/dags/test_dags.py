@@ -167,7 +167,7 @@ def test_redecode_asks_for_a_declared_topic_and_runs_once_at_a_time(dags: dict[s
 def test_maintenance_keeps_speed_rows_for_longer_than_nightly_runs_look_back(dags: dict[str, Any]) -> None:
     dag = dags["maintain"]
     assert (dag["schedule"], dag["max_active_runs"], dag["catchup"]) == ("0 5 * * *", 1, False)
-    assert dag["tasks"] == {"remove_speed_rows": []}
+    assert dag["tasks"] == {"remove_speed_rows": [], "delete_files": []}
     keep = dag["params"]["keep_days"]
     assert (keep["default"], keep["minimum"], dag["params"]["dry_run"]["default"]) == (30, 7, False)
 

@@ -8,9 +8,10 @@ from airflow.sdk import DAG, Param, get_current_context, task
 
 from jobs.errors import UsageError
 from jobs.pipelines import pipeline_names
+from jobs.topics import TOPICS
 from millrace.builders.supervised import START
 from millrace.look_back import REPAIR_WITHIN
-from millrace.tasks.maintain import remove_old_speed_rows
+from millrace.tasks.maintain import delete_replaced_files, remove_old_speed_rows
 
 __all__ = ["maintain"]
 
@@ -21,8 +22,12 @@ than {keep} days ago, and that every version with rows of them has published, no
 What is no longer to be had of such an interval: a repair is published without being compared with the speed layer, and
 `millrace explain` no longer tells what that had answered; both say so, and when the rows were removed.
 
-The files are deleted a week later, by a later run. Running this DAG again, or twice at once, changes nothing. By hand,
-of one pipeline: `millrace remove-speed-rows`.
+Streams compact their own tables: many small files become few, without a change of a row. The files that were replaced,
+and those of removed rows, are deleted by a later run: of the speed layer a day later, of the raw archive 30 days later,
+so that `millrace explain` finds what a run has read.
+
+Running this DAG again, or twice at once, changes nothing. Removing speed rows of one pipeline by hand:
+`millrace remove-speed-rows`.
 """
 
 
@@ -60,7 +65,12 @@ def maintain(
             keep = timedelta(days=params["keep_days"])
             return remove_old_speed_rows(pipeline, keep, environment, dry_run=params["dry_run"])
 
+        @task(map_index_template="{{ task.op_kwargs['topic'] }}")
+        def delete_files(topic: str) -> int:
+            return 0 if get_current_context()["params"]["dry_run"] else delete_replaced_files(topic, environment)
+
         remove_speed_rows.expand(pipeline=pipeline_names())
+        delete_files.expand(topic=sorted(TOPICS))
     return dag
 
 

@@ -15,12 +15,12 @@ from millrace.environment import Environment
 from millrace.lake.published import all_publications
 from millrace.lake.speed_log import SpeedLog
 from millrace.lake.store import LakeStore
-from millrace.lake.tables import open_table
+from millrace.lake.tables import delete_old_files, open_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["as_compared", "clean_up", "removable", "remove_speed_rows", "removed_at", "vacuum_speed"]
+__all__ = ["as_compared", "clean_up", "removable", "remove_speed_rows", "removed_at"]
 
 _ATTEMPTS = 5
 _SEEN = ("equal", "different", "only_speed")
@@ -29,12 +29,13 @@ _SEEN = ("equal", "different", "only_speed")
 def clean_up(
     environment: Environment, pipeline: Pipeline, before: datetime, *, dry_run: bool
 ) -> tuple[list[Interval], list[str], int]:
-    """What maintenance does: `remove_speed_rows`, and `vacuum_speed`. The intervals, a line about each, and how many
-    files were deleted. With `dry_run` nothing is removed or deleted."""
+    """What maintenance does: `remove_speed_rows`, and deleting the files that left the table before. The intervals, a
+    line about each, and how many files were deleted. With `dry_run` nothing is removed or deleted."""
     intervals = (removable if dry_run else remove_speed_rows)(environment, pipeline, before)
     done = "would be removed" if dry_run else "were removed"
     lines = [f"interval {each.id}: its speed rows {done}" for each in intervals]
-    return intervals, lines, 0 if dry_run else vacuum_speed(environment, pipeline)
+    speed = Lake(environment.lake).speed(pipeline.name)
+    return intervals, lines, 0 if dry_run else delete_old_files(environment, speed)
 
 
 def removable(environment: Environment, pipeline: Pipeline, before: datetime) -> list[Interval]:
@@ -91,13 +92,6 @@ def _remove(environment: Environment, pipeline: Pipeline, table: DeltaTable, int
     hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
     listed = ", ".join(f"'{each.id}'" for each in intervals)
     table.delete(f"_interval IN ({listed})", post_commithook_properties=hooks)
-
-
-def vacuum_speed(environment: Environment, pipeline: Pipeline) -> int:
-    """Deletes the files that left the pipeline's speed table a week ago (or what `delta.deletedFileRetentionDuration`
-    says of the table), and returns how many these are: nobody reads a version of it as old as that."""
-    table = open_table(environment, Lake(environment.lake).speed(pipeline.name))
-    return 0 if table is None else len(table.vacuum(dry_run=False))
 
 
 def removed_at(environment: Environment, pipeline: str, interval: str) -> datetime | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["arrow", "binned", "open_table", "query", "query_tables"]
+__all__ = ["arrow", "binned", "delete_old_files", "open_table", "query", "query_tables"]
 
 
 def open_table(environment: Environment, uri: str, version: int | None = None) -> DeltaTable | None:
@@ -24,6 +24,18 @@ def open_table(environment: Environment, uri: str, version: int | None = None) -
         return DeltaTable(uri, version=version, storage_options=environment.delta_options())
     except TableNotFoundError:
         return None
+
+
+def delete_old_files(environment: Environment, uri: str) -> int:
+    """Deletes the files that left the table long enough ago: as its property `delta.deletedFileRetentionDuration` says,
+    by default a week. Returns how many; 0 where there is no table. Files that never were in it stay.
+    """
+    from deltalake import PostCommitHookProperties
+
+    table = open_table(environment, uri)
+    # Checkpoints of the log stay Spark's business: in them is which micro-batches are written.
+    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+    return 0 if table is None else len(table.vacuum(dry_run=False, post_commithook_properties=hooks))
 
 
 def query(table: DeltaTable, sql: str) -> list[dict[str, Any]]:

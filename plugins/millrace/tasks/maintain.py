@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
+from jobs.lake import Lake
 from jobs.pipelines import find_pipeline
 from millrace.supervision.connection import environment_for_task
 
-__all__ = ["remove_old_speed_rows"]
+__all__ = ["delete_replaced_files", "remove_old_speed_rows"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,3 +28,13 @@ def remove_old_speed_rows(
     if not dry_run:
         _log.info("%d files that left the table before are deleted", deleted)
     return [interval.id for interval in intervals]
+
+
+def delete_replaced_files(topic: str, environment_name: str | None) -> int:
+    """How many files of the topic's raw archive were deleted, which compaction or `redecode` replaced long ago."""
+    from millrace.lake.tables import delete_old_files
+
+    environment = environment_for_task(environment_name)
+    deleted = delete_old_files(environment, Lake(environment.lake).raw(topic))
+    _log.info("topic %s: %d files that were replaced long ago are deleted", topic, deleted)
+    return deleted

@@ -20,7 +20,8 @@ from millrace.lake import speed_removal
 from millrace.lake.gate import ParityError, check_parity
 from millrace.lake.published import publish
 from millrace.lake.speed_log import SpeedLog
-from millrace.lake.speed_removal import as_compared, removable, remove_speed_rows, removed_at, vacuum_speed
+from millrace.lake.speed_removal import as_compared, removable, remove_speed_rows, removed_at
+from millrace.lake.tables import delete_old_files
 from millrace.lake.view import read_view
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
 from tests.plugins.lake.raw_rows import local_environment
@@ -185,12 +186,12 @@ def test_files_are_deleted_a_week_after_they_left_the_table(here: Environment) -
     folder = Path(urlparse(Lake(here.lake).speed(NAME)).path) / f"_interval={interval(0).id}"
     (file,) = folder.glob("*.parquet")
     remove_speed_rows(here, stock_high_low, interval(0).end)
-    assert vacuum_speed(here, stock_high_low) == 0
+    assert delete_old_files(here, Lake(here.lake).speed(NAME)) == 0
     assert file.exists()
     DeltaTable(Lake(here.lake).speed(NAME)).alter.set_table_properties(
         {"delta.deletedFileRetentionDuration": "interval 0 seconds"}
     )
-    assert vacuum_speed(here, stock_high_low) == 1
+    assert delete_old_files(here, Lake(here.lake).speed(NAME)) == 1
     assert not file.exists()
     assert view(here)
 
@@ -199,4 +200,4 @@ def test_a_pipeline_without_speed_rows_has_nothing_to_remove(tmp_path: Path) -> 
     environment = local_environment(tmp_path)
     assert removable(environment, stock_high_low, LONG_AFTER) == []
     assert remove_speed_rows(environment, stock_high_low, LONG_AFTER) == []
-    assert vacuum_speed(environment, stock_high_low) == 0
+    assert delete_old_files(environment, Lake(environment.lake).speed(NAME)) == 0

@@ -20,9 +20,10 @@ from millrace.lake.published import publish
 from millrace.lake.speed_log import SpeedLog
 from millrace.tasks import maintain
 from tests.plugins.lake.lake_rows import certificate, interval, write_speed
+from tests.plugins.lake.ledger.raw_rows import archive, open_raw
 from tests.plugins.lake.raw_rows import local_environment
 
-NAME = stock_high_low.name
+NAME, TOPIC = stock_high_low.name, stock_high_low.topic.name
 AGE = datetime.now(UTC) - interval(0).end
 """Of the first day: the day after it is younger by a day."""
 
@@ -84,6 +85,18 @@ def test_the_command_says_what_it_did(here: Environment, printed: Callable[..., 
     told = json.loads(printed("--older-than", older, "--json"))
     assert told["intervals"] == [interval(day).id for day in range(2)]
     assert held(here) == {interval(2).id}
+
+
+def test_replaced_files_of_an_archive_are_deleted_once_they_are_old_and_its_rows_stay(here: Environment) -> None:
+    for offset in range(3):
+        archive(here, TOPIC, [2 * offset])
+    raw = open_raw(here, TOPIC)
+    assert raw.optimize.compact()["numFilesRemoved"] == 3
+    assert maintain.delete_replaced_files(TOPIC, None) == 0
+    raw.alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 seconds"})
+    assert maintain.delete_replaced_files(TOPIC, None) == 3
+    assert sorted(open_raw(here, TOPIC).to_pyarrow_table()["offset"].to_pylist()) == [0, 2, 4]
+    assert maintain.delete_replaced_files("never_archived", None) == 0
 
 
 def test_a_dag_that_would_keep_rows_for_less_than_the_look_back_is_refused() -> None:
