@@ -27,6 +27,41 @@ def test_brokers_take_connections_from_spark_alone_and_management_on_443_alone()
     assert (denied["access"], denied["sourceAddressPrefix"], denied["priority"]) == ("Deny", "*", 4096)
 
 
+@pytest.mark.parametrize("case", [A, B], ids=str)
+def test_spark_and_query_take_management_on_443_and_each_its_own_subnet_and_nothing_else(case: Case) -> None:
+    found = rules(case, f"mr-{case.size}-clusters-compute")
+    inside = {name: rule for name, rule in found.items() if name.startswith("within-")}
+    assert {(rule["sourceAddressPrefix"], rule["destinationAddressPrefix"]) for rule in inside.values()} == {
+        ("10.60.1.0/24", "10.60.1.0/24"),
+        ("10.60.2.0/24", "10.60.2.0/24"),
+    }
+    others = {name: rule for name, rule in found.items() if name not in inside}
+    assert set(others) == {"hdinsight-management", "load-balancer", "gateway-clients", "nothing-else"}
+    management, denied = others["hdinsight-management"], others["nothing-else"]
+    assert (management["sourceAddressPrefix"], management["destinationPortRange"]) == ("HDInsight", "443")
+    assert (denied["direction"], denied["access"], denied["sourceAddressPrefix"], denied["priority"]) == (
+        *("Inbound", "Deny", "*"),
+        4096,
+    )
+    assert max(rule["priority"] for rule in found.values() if rule is not denied) < 4096
+
+
+def test_databricks_machines_are_in_our_network_without_public_addresses() -> None:
+    (workspace,) = of_type(B, "Microsoft.Databricks/workspaces")
+    told = {name: each["value"] for name, each in workspace.body["properties"]["parameters"].items()}
+    network = next(
+        one for one in of_type(B, "Microsoft.Network/virtualNetworks") if one.id == told["customVirtualNetworkId"]
+    )
+    assert told["enableNoPublicIp"] is True
+    subnets = {each["name"]: each["properties"] for each in network.body["properties"]["subnets"]}
+    assert set(subnets) == {told["customPublicSubnetName"], told["customPrivateSubnetName"]}
+    for subnet in subnets.values():
+        assert [each["properties"]["serviceName"] for each in subnet["delegations"]] == [workspace.type]
+        assert subnet["networkSecurityGroup"]["id"].endswith("/mr-prod-databricks")
+    let_in = [rule for rule in rules(B, "mr-prod-databricks").values() if rule["direction"] == "Inbound"]
+    assert [(rule["access"], rule["sourceAddressPrefix"]) for rule in let_in] == [("Allow", "VirtualNetwork")]
+
+
 def test_brokers_of_layout_b_take_connections_from_the_peered_network_and_from_no_spark_beside_them() -> None:
     assert rules(B, "mr-prod-clusters-kafka")["brokers"]["sourceAddressPrefixes"] == ["10.60.16.0/20"]
 

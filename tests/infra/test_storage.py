@@ -73,12 +73,28 @@ def test_what_is_deleted_by_mistake_can_be_brought_back() -> None:
 
 
 def test_identities_get_roles_on_the_account_and_nothing_wider() -> None:
-    grants = {(one.id.partition("/providers/")[2].split("/")[1], role_of(one)) for one in assignments(B)}
-    assert grants == {
-        ("storageAccounts", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"),  # Storage Blob Data Owner: the clusters
-        ("storageAccounts", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),  # ... Contributor: Databricks, Airflow, Synapse
-        ("vaults", "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"),  # Key Vault Secrets Officer: Airflow
+    owner, contributor = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"  # of blob data
+    officer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"  # of the vault's secrets
+    airflow = B.parameters()["operatorPrincipalId"]
+    granted = {
+        (identity_of(one, airflow), one.id.partition("/providers/")[2].split("/")[1], role_of(one))
+        for one in assignments(B)
     }
+    assert granted == {
+        ("mr-prod-clusters", "storageAccounts", owner),
+        ("mr-prod-databricks", "storageAccounts", contributor),
+        ("Synapse", "storageAccounts", contributor),
+        ("Airflow", "storageAccounts", contributor),
+        ("Airflow", "vaults", officer),
+    }
+
+
+def identity_of(assignment: Resource, airflow: str) -> str:
+    """Whose principal it is: a managed identity's name, the Synapse workspace's own, or what Airflow logs in as."""
+    principal = str(assignment.body["properties"]["principalId"])
+    if principal == airflow:
+        return "Airflow"
+    return "Synapse" if "Microsoft.Synapse/workspaces" in principal else principal.rpartition("/")[2].rstrip(">")
 
 
 def assignments(case: Case) -> list[Resource]:
