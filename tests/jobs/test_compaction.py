@@ -79,7 +79,8 @@ def test_what_was_committed_last_is_known_after_the_log_was_cleaned(spark, uri, 
 
 
 def test_an_older_table_gets_the_properties_that_a_new_one_has(spark, local_lake):
-    wanted = {"delta.logRetentionDuration": "interval 1 days", "delta.checkpointInterval": "50"}
+    kept = dict.fromkeys(("delta.logRetentionDuration", "delta.deletedFileRetentionDuration"), "interval 1 days")
+    wanted = {**kept, "delta.checkpointInterval": "50"}
     schema = spark.createDataFrame([], "day date, value long").schema
     old, new = local_lake.raw("old"), local_lake.raw("new")
     append(spark, old, 0, [(TODAY, 1)])
@@ -148,32 +149,23 @@ class Query:
         assert self._error is None
 
 
-def test_a_stream_is_compacted_while_it_runs(spark, local_lake, uri, tmp_path, monkeypatch):
-    monkeypatch.setattr(compaction, "EVERY", 5)
-    query = Query(spark, local_lake, uri, tmp_path, Compaction(spark, uri))
+def test_a_stream_is_compacted_while_it_runs_and_survives_a_compaction_that_fails(
+    spark, local_lake, uri, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(compaction, "EVERY", 3)
+    wheres = iter(["no_such_column = 1"])
+    query = Query(spark, local_lake, uri, tmp_path, Compaction(spark, uri, lambda: next(wheres, "")))
+    told = []
+
+    def has_failed():
+        told.append(capfd.readouterr().out)
+        return f"millrace: compaction of {uri}: " in "".join(told)
+
     try:
-        for _ in range(3):
-            query.send(5)
-            query.wait(lambda: query.has_written(spark, uri))
-            query.send(1)
-            query.wait(lambda: query.has_written(spark, uri) and files_by_day(spark, uri)[TODAY] < 6)
-        assert rows(spark, uri) == [(TODAY, number) for number in range(18)]
-    finally:
-        query.stop()
-
-
-def test_a_compaction_that_fails_does_not_end_the_stream(spark, local_lake, uri, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(compaction, "EVERY", 1)
-    query = Query(spark, local_lake, uri, tmp_path, Compaction(spark, uri, lambda: "no_such_column = 1"))
-    try:
-        told = []
-
-        def failed():
-            query.send(1)
-            told.append(capfd.readouterr().out)
-            return f"millrace: compaction of {uri}: " in "".join(told)
-
-        query.wait(failed)
-        query.wait(lambda: query.has_written(spark, uri))
+        query.send(4)
+        query.wait(has_failed)
+        query.send(3)
+        query.wait(lambda: query.has_written(spark, uri) and files_by_day(spark, uri)[TODAY] < 5)
+        assert rows(spark, uri) == [(TODAY, number) for number in range(7)]
     finally:
         query.stop()
