@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millrace.azure.arm import Resource
-from millrace.azure.price_list import PRICES, Meter, hourly, machine
+from millrace.azure.price_list import HOURS, PRICES, Meter, disk, hourly, machine, node
 from millrace.azure.standing import CLUSTERS
 
 if TYPE_CHECKING:
@@ -15,37 +15,39 @@ if TYPE_CHECKING:
 
 __all__ = ["Paid", "estimate", "paid", "workers"]
 
-HOURS = 730  # of a month, as Azure's own calculator counts
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK_H = 168
 _NAT = Meter("NAT Gateway", "meterName", "Standard Gateway", is_global=True)
 _UNITS = {"Standard": "Standard Throughput Unit", "Premium": "Premium Processing Unit"}
-# How the list names HDInsight's own meters is documented nowhere.
 _LEFT_OUT = (
-    "Not in it: HDInsight's charge per core, Databricks' units (DBU) and pools, disks, storage, traffic, logs,"
-    " addresses, Synapse, and what Event Hubs charges per event and for its Kafka endpoint."
+    "Not in it: Databricks' units (DBU), pools and disks, storage, traffic, logs, addresses, Synapse, and what Event"
+    " Hubs charges per event and for its Kafka endpoint."
 )
 
 
 @dataclass(frozen=True)
 class Paid:
-    """`count` of a thing that is paid by the hour; an average over the week where a schedule changes it."""
+    """`count` of a thing that is paid by the hour; an average over the week where a schedule changes it.
+
+    `within`: what is a part of it, and paid in any case, where the list has no price of the whole.
+    """
 
     what: str
     count: float
     unit: str
     meter: Meter
+    within: Meter | None = None
 
 
 def paid(resources: Iterable[Resource]) -> list[Paid]:
-    """What is paid by the hour among `resources`: nodes of HDInsight's clusters, NAT gateways, Event Hubs' units."""
+    """What is paid by the hour among `resources`: nodes and disks of HDInsight's clusters, NAT gateways, Event Hubs'
+    units."""
     return [one for resource in resources for one in _of(resource)]
 
 
 def workers(cluster: Cluster, count: int, when: str) -> Paid:
     """So many workers of an HDInsight cluster that exists; `when` says which of several choices that is."""
-    meter = machine(cluster.worker_size)
-    return Paid(f"{when}: {cluster.name} workernode", count, meter.name, meter)
+    return _nodes(f"{when}: {cluster.name} workernode", count, cluster.worker_size)
 
 
 def estimate(found: Iterable[Paid], region: str, *, is_choice: bool = False) -> str:
@@ -58,7 +60,8 @@ def estimate(found: Iterable[Paid], region: str, *, is_choice: bool = False) -> 
     if not every:
         return f"Nothing in it is paid by the hour. {_LEFT_OUT}"
     try:
-        prices = {meter: hourly(meter, region) for meter in {one.meter for one in every}}
+        meters = {meter for one in every for meter in (one.meter, one.within) if meter}
+        prices = {meter: hourly(meter, region) for meter in meters}
     except (OSError, ValueError, KeyError) as error:
         return "\n".join([*map(_counted, every), f"{PRICES} does not answer ({error}): no estimate."])
     return "\n".join([*_lines(every, prices), *_sum(every, prices, is_choice)])
@@ -67,8 +70,10 @@ def estimate(found: Iterable[Paid], region: str, *, is_choice: bool = False) -> 
 def _of(resource: Resource) -> Iterator[Paid]:
     if resource.type == CLUSTERS:
         for role in resource.body["properties"]["computeProfile"]["roles"]:
-            meter = machine(role["hardwareProfile"]["vmSize"])
-            yield Paid(f"{resource.name} {role['name']}", _count(role), meter.name, meter)
+            size, what = role["hardwareProfile"]["vmSize"], f"{resource.name} {role['name']}"
+            yield _nodes(what, _count(role), size)
+            for group in role.get("dataDisksGroups") or ():
+                yield Paid(f"{what}'s disks", _count(role) * group["disksPerNode"], "1 TB", disk(size))
     elif resource.type == "Microsoft.Network/natGateways":
         yield Paid(f"NAT gateway {resource.name}", 1, "gateway", _NAT)
     elif resource.type == "Microsoft.EventHub/namespaces":
@@ -77,17 +82,31 @@ def _of(resource: Resource) -> Iterator[Paid]:
         yield Paid(f"Event Hubs {resource.name}", sku["capacity"], unit, Meter("Event Hubs", "meterName", unit))
 
 
+def _nodes(what: str, count: float, size: str) -> Paid:
+    return Paid(what, count, machine(size).name, node(size), within=machine(size))
+
+
 def _lines(every: list[Paid], prices: Mapping[Meter, float | None]) -> Iterator[str]:
     for one in every:
-        price = prices[one.meter]
-        yield f"{_counted(one)}: {'no price in this region' if price is None else _amounts(price * one.count)}"
+        price, is_whole = _price(one, prices)
+        told = "no price in this region" if price is None else _amounts(price * one.count)
+        yield f"{_counted(one)}: {told}{'' if is_whole else ', for the machine alone'}"
+
+
+def _price(one: Paid, prices: Mapping[Meter, float | None]) -> tuple[float | None, bool]:
+    """Of an hour, and whether it is the whole of it."""
+    price = prices[one.meter]
+    if price is not None or one.within is None or prices[one.within] is None:
+        return price, True
+    return prices[one.within], False
 
 
 def _sum(every: list[Paid], prices: Mapping[Meter, float | None], is_choice: bool) -> Iterator[str]:
-    known = [price * one.count for one in every if (price := prices[one.meter]) is not None]
-    about = "about" if len(known) == len(every) else "at least"
-    total = "" if is_choice else f"{about} {_amounts(sum(known))}, "
-    yield f"{total}at list prices. {_LEFT_OUT}"
+    found = [(_price(one, prices), one.count) for one in every]
+    known = [price * count for (price, _), count in found if price is not None]
+    is_all = len(known) == len(every) and all(is_whole for (_, is_whole), _ in found)
+    total = "" if is_choice else f"{'about' if is_all else 'at least'} {_amounts(sum(known))}, "
+    yield f"{total}at list prices. {_LEFT_OUT}{' Nor the disks of brokers.' if is_choice else ''}"
 
 
 def _amounts(an_hour: float) -> str:

@@ -59,9 +59,9 @@ def test_a_plan_tells_what_the_workers_cost_before_and_after(azure: Azure) -> No
     planned = plan()
     assert planned["is_change"]
     assert planned["text"].splitlines()[0].endswith(": 3 workers now, 5 then")
-    # By hand: a worker Standard_E4_v3 costs 0.25 an hour, and a month has 730.
-    assert "workernode: 3 x Standard_E4_v3: 0.75 USD an hour, 548 USD a month" in planned["text"]
-    assert "workernode: 5 x Standard_E4_v3: 1.25 USD an hour, 912 USD a month" in planned["text"]
+    # By hand: a worker Standard_E4_v3 costs 0.31 an hour on HDInsight, and a month has 730.
+    assert "workernode: 3 x Standard_E4_v3: 0.93 USD an hour, 679 USD a month" in planned["text"]
+    assert "workernode: 5 x Standard_E4_v3: 1.55 USD an hour, 1,132 USD a month" in planned["text"]
     assert "about" not in planned["text"], "one of both is paid: they have no sum"
     try_once(ScaleWorkersOperator(task_id="scale", cluster_id=planned["cluster_id"], workers="5", poll=POLL))
     assert not plan()["is_change"]
