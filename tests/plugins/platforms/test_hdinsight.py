@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import threading
@@ -128,7 +129,13 @@ def test_the_jars_of_drivers_are_pinned_as_for_the_tests_on_spark_33() -> None:
 def test_code_and_jars_are_uploaded_once(environment: Environment, store: JobStore) -> None:
     first = ship(environment, JOB, store)
     package = store.read(first.package.removeprefix(store.uri("")))
-    assert zipfile.is_zipfile(io.BytesIO(package or b""))
+    assert package is not None
+    assert zipfile.is_zipfile(io.BytesIO(package))
+    folder = first.package.removeprefix(store.uri("")).strip("/").split("/")[-2]
+    assert len(folder) >= 12
+    assert hashlib.sha256(package).hexdigest().startswith(folder), (
+        "other code lies elsewhere: jobs that run keep theirs"
+    )
     assert ship(environment, JOB, store) == first
     assert len(first.jars) == len(load_jar_set("hdinsight").jars)
 

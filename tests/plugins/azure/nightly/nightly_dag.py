@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.builders import batch
@@ -29,9 +30,11 @@ class Step(BaseOperator):
 
 
 class Job(Step):
-    """The job on the cluster."""
+    """The job on the cluster that was made for it."""
 
     def execute(self, context: Any) -> Any:
+        if self.environment != f"{os.environ['NIGHT_ENVIRONMENT']}.batch":
+            raise AirflowFailException(f"the job was to run on {self.environment}")
         if os.environ["NIGHT_JOB"] == "fails":
             raise ValueError("the job failed")
         return "a run"
