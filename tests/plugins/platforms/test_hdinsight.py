@@ -134,7 +134,7 @@ def test_code_and_jars_are_uploaded_once(environment: Environment, store: JobSto
     folder = first.package.removeprefix(store.uri("")).strip("/").split("/")[-2]
     assert len(folder) >= 12
     assert hashlib.sha256(package).hexdigest().startswith(folder), (
-        "other code lies elsewhere: jobs that run keep theirs"
+        "other code lies elsewhere"
     )
     assert ship(environment, JOB, store) == first
     assert len(first.jars) == len(load_jar_set("hdinsight").jars)
