@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -22,6 +23,7 @@ from millrace.home import Home
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.kafka import bootstrap
 from millrace.stack.lifecycle import down, up
+from millrace.stack.process import load_record
 from tests.azure_control_plane.cloud import Azure, azure_cloud
 from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.judgement import mistakes
@@ -97,6 +99,20 @@ class Airflow:
     def clear(self, run_id: str, task_id: str) -> None:
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "include_downstream": True}
         self.client.api.post("/dags/provision/clearTaskInstances", body)
+
+    def await_deferred(self, run_id: str, task_id: str) -> None:
+        await_true(f"{task_id} deferred", lambda: self._state("provision", run_id, task_id) == "deferred", PATIENCE)
+
+    def kill_triggerer(self) -> None:
+        """By SIGKILL; Airflow's keeper starts another one."""
+        process = self._triggerer()
+        assert process is not None
+        process.kill()
+        await_true("another triggerer", lambda: self._triggerer() not in (None, process), PATIENCE)
+
+    def _triggerer(self) -> psutil.Process | None:
+        record = load_record(self.home, "airflow-triggerer")
+        return record.process() if record else None
 
     def kept(self, run_id: str) -> str:
         """All that Airflow's API tells of a run: XComs, rendered fields, logs."""
@@ -212,8 +228,14 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     assert "ServiceUnavailable: Try again later." in log, "the first try; Airflow tried again by itself"
     assert cloud.faults.happened == 4
 
+    cloud.faults.hold("clusters/query-")
     airflow.clear(run, "azure.deploy")
+    airflow.await_deferred(run, "azure.deploy")
+    begun = cloud.asked("PUT", "/deployments/")
+    airflow.kill_triggerer()
+    cloud.faults.release()
     assert airflow.end("provision", run) == "success"
+    assert cloud.asked("PUT", "/deployments/") == begun, "who took over went on with the deployment"
     assert airflow.states("provision", run)["azure.peered"] == "success"
     assert cloud.asked("GET", "/virtualNetworkPeerings/") >= 4, "both sides were asked, until both read Connected"
     clusters = sorted(one.name[:6] for one in cloud.manager.created if one.type == "Microsoft.HDInsight/clusters")

@@ -133,9 +133,7 @@ def test_code_and_jars_are_uploaded_once(environment: Environment, store: JobSto
     assert zipfile.is_zipfile(io.BytesIO(package))
     folder = first.package.removeprefix(store.uri("")).strip("/").split("/")[-2]
     assert len(folder) >= 12
-    assert hashlib.sha256(package).hexdigest().startswith(folder), (
-        "other code lies elsewhere"
-    )
+    assert hashlib.sha256(package).hexdigest().startswith(folder), "other code lies elsewhere"
     assert ship(environment, JOB, store) == first
     assert len(first.jars) == len(load_jar_set("hdinsight").jars)
 
