@@ -23,7 +23,7 @@ from millrace.home import Home
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.kafka import bootstrap
 from millrace.stack.lifecycle import down, up
-from millrace.stack.process import load_record
+from millrace.stack.process_record import load_record
 from tests.azure_control_plane.cloud import Azure, azure_cloud
 from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.judgement import mistakes
