@@ -20,7 +20,7 @@ from tests.oracle.high_low import high_low
 from tests.oracle.ticks import Sent, read_tick
 from tests.parity.layer_runs import LayerRuns
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
