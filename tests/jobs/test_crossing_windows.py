@@ -17,8 +17,6 @@ from tests.oracle.ticks import Sent, read_tick
 from tests.oracle.windowed import bursts, volumes
 from tests.parity.windowed import by_end, by_start, in_bursts
 
-pytestmark = pytest.mark.both_engines
-
 MINUTE, HOUR, MICRO = timedelta(minutes=1), timedelta(hours=1), timedelta(microseconds=1)
 NOON = datetime(2028, 2, 29, 12, tzinfo=timezone.utc)
 RECORD = (
@@ -90,7 +88,14 @@ def rows(spark, lake, pipeline):
     return plain
 
 
-@pytest.mark.parametrize("pipeline", [hourly(by_start), hourly(by_end), hourly(in_bursts)], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        pytest.param(hourly(by_start), id=by_start.name),
+        pytest.param(hourly(by_end), id=by_end.name, marks=pytest.mark.both_engines),
+        pytest.param(hourly(in_bursts), id=in_bursts.name, marks=pytest.mark.both_engines),
+    ],
+)
 def test_each_row_is_whole_and_in_one_interval(spark, local_lake, archived, run, pipeline):
     ticks = archived(MOMENTS)
     right = bursts(ticks) if pipeline.name == "bursts" else volumes(ticks)
@@ -105,6 +110,7 @@ def test_each_row_is_whole_and_in_one_interval(spark, local_lake, archived, run,
     assert (empty["rows_read"], empty["rows_written"]) == (0, 0)
 
 
+@pytest.mark.both_engines
 def test_a_session_that_goes_on_to_where_a_run_stops_reading_is_refused_not_cut(archived, run):
     # Until 12:30 is read. The session of the hour before ends there exactly, so that an event then would belong to it.
     pipeline = hourly(in_bursts)
