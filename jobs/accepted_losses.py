@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
+from jobs.interval import Interval
 from jobs.lake import Lake
+from jobs.pipeline import Pipeline
 from jobs.small_files import SmallFiles
 
-__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "lost_from", "lost_within", "ranges_of_stream"]
+__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "lossy", "lost_from", "lost_within", "ranges_of_stream"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ def lost_within(losses: Iterable[AcceptedLoss], start: datetime, end: datetime) 
             offsets = f"{lost.end - lost.start:,} offsets of partition {lost.partition}"
             range_ = f"{lost.start:,} to {lost.end - 1:,}"
             yield lost, f"accepted loss of {offsets} ({range_}) by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
+
+
+def lossy(losses: List[AcceptedLoss], pipeline: Pipeline, intervals: Iterable[str]) -> List[str]:
+    """Those of the intervals (their ids) of which a lost record may decide a row."""
+    spans = {each: pipeline.reads(Interval.parse(each, pipeline.interval)) for each in intervals}
+    return [each for each, span in spans.items() if any(lost_within(losses, span.start, span.end))]
 
 
 def lost_from(

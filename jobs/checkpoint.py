@@ -10,9 +10,11 @@ from typing import Any, Dict, List, NoReturn, Optional
 from jobs.errors import UsageError
 from jobs.small_files import SmallFiles
 
-__all__ = ["Checkpoint", "Offsets", "PlannedBatch", "of_topic"]
+__all__ = ["TOPIC_NOTE", "Checkpoint", "Offsets", "PlannedBatch", "of_topic"]
 
 Offsets = Dict[str, Dict[str, int]]
+TOPIC_NOTE = "topic.json"
+"""Beside Spark's files: which topic the query has read."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class Checkpoint:
         """The id that the query has for life; None before its first start."""
         text = self._files.read(f"{self._uri}/metadata")
         return None if text is None else str(self._parsed("metadata", text)["id"])
+
+    def topic_id(self) -> Optional[str]:
+        """Kafka's id of the topic that the query has read, as its driver has noted it (see `jobs.offsets_guard`); None
+        before its first start, and where the broker has none."""
+        text = self._files.read(f"{self._uri}/{TOPIC_NOTE}")
+        found: Optional[str] = self._parsed(TOPIC_NOTE, text)["topic_id"] if text else None
+        return found
 
     def first_offsets(self) -> Optional[Offsets]:
         """Where the query began: in Kafka, or in the raw archive (see `jobs.bootstrap`).

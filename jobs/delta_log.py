@@ -17,23 +17,23 @@ __all__ = ["committed_transaction", "last_transaction"]
 def last_transaction(spark: SparkSession, uri: str, application: str) -> Optional[int]:
     """The number that `application` (for a streaming query: its id) committed last; None where it committed nothing.
 
-    Where the log has the commit no more, its newest checkpoint tells: it carries every application's last one.
+    The newest checkpoint of the log carries every application's last one, so only commits after it are read besides.
     """
     files = LakeFiles(spark)
-    number = committed_transaction(files, uri, application)
-    newest = files.read(f"{uri}/_delta_log/_last_checkpoint") if number is None else None
-    if newest is None:
+    newest = files.read(f"{uri}/_delta_log/_last_checkpoint")
+    version = json.loads(newest)["version"] if newest else -1
+    number = committed_transaction(files, uri, application, above=version)
+    if number is not None or version < 0:
         return number
-    version = json.loads(newest)["version"]
     actions = spark.read.parquet(f"{uri}/_delta_log/{version:020}.checkpoint*.parquet")
     found = actions.where(F.col("txn.appId") == application).agg(F.max("txn.version")).collect()[0][0]
     return None if found is None else int(found)
 
 
-def committed_transaction(files: SmallFiles, uri: str, application: str) -> Optional[int]:
-    """The same, of the commits that the log still has."""
-    names = sorted((name for name in files.names(f"{uri}/_delta_log") if _is_commit(name)), reverse=True)
-    for name in names:
+def committed_transaction(files: SmallFiles, uri: str, application: str, above: int = -1) -> Optional[int]:
+    """The same, of the commits that the log has above a version."""
+    names = [name for name in files.names(f"{uri}/_delta_log") if _is_commit(name) and int(name[:20]) > above]
+    for name in sorted(names, reverse=True):
         number = _transactions(files.read(f"{uri}/_delta_log/{name}") or "", application)
         if number is not None:
             return number

@@ -10,7 +10,7 @@ from typing import Dict, Mapping, Optional, Tuple
 from pyspark.sql import SparkSession
 
 from jobs.accepted_losses import accepted_losses, ranges_of_stream
-from jobs.checkpoint import Checkpoint
+from jobs.checkpoint import TOPIC_NOTE, Checkpoint
 from jobs.checkpoint_skip import note_done, recover_skip, skip_to
 from jobs.delta_log import last_transaction
 from jobs.kafka_offsets import held_offsets
@@ -111,8 +111,7 @@ class OffsetsGuard:
             time.sleep(1)
 
     def _check_topic(self, held: HeldOffsets) -> None:
-        note = self._files.read(self._note)
-        known = json.loads(note)["topic_id"] if note else None
+        known = self._checkpoint.topic_id()
         if held.is_other(known):
             raise LostOffsetsError(
                 f"{self.stream}: topic {self.topic!r} was deleted and created again in Kafka (id"
@@ -150,4 +149,4 @@ class OffsetsGuard:
 
     @property
     def _note(self) -> str:
-        return f"{self._uri}/topic.json"
+        return f"{self._uri}/{TOPIC_NOTE}"

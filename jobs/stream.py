@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional
 
 from pyspark.sql import SparkSession
@@ -61,18 +62,30 @@ def run_stream(
             running = start()
         print(f"millrace: query {query} runs: id {running.id}", flush=True)
         with compaction.beside(running) if compaction else nullcontext():
-            while not _has_ended(running, guard):
-                if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
-                    lock.renew()
-                    journal.write(running)
-                if is_stop_requested(files, lake.stop_request(query), owner, lock.started_at):
-                    _stop(running)
-                    break
+            is_stopping = partial(is_stop_requested, files, lake.stop_request(query), owner, lock.started_at)
+            _attend(running, guard, lock, journal, is_stopping)
         journal.write(running)
     except StopRequestedError as stopped:
         print(f"millrace: stopped on request: {stopped}", flush=True)
     finally:
         lock.release()
+
+
+def _attend(
+    running: StreamingQuery,
+    guard: Optional[OffsetsGuard],
+    lock: QueryLock,
+    journal: ProgressJournal,
+    is_stopping: Callable[[], bool],
+) -> None:
+    """Until the query has ended, or is stopped because `is_stopping` says so. Raises what `run_stream` does."""
+    while not _has_ended(running, guard):
+        if datetime.now(timezone.utc) - lock.renewed_at >= HEARTBEAT:
+            lock.renew()
+            journal.write(running)
+        if is_stopping():
+            _stop(running)
+            return
 
 
 def _has_ended(running: StreamingQuery, guard: Optional[OffsetsGuard]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.accepted_losses import AcceptedLoss, accepted_losses, lost_from, lost_within
+from jobs.accepted_losses import AcceptedLoss, accepted_losses, lossy, lost_from
 from jobs.declaration import read_declaration
 from jobs.errors import UsageError
 from jobs.interval import Interval
@@ -75,15 +75,10 @@ def _speed(
     log = read_table(spark, lake.speed(pipeline.name)).where(unpublished & (F.col("_version") == version))
     as_declared = read_declaration(files, lake, pipeline, version)
     rows = newest_rows(log, as_declared)
-    partial = F.col("_interval").isin(_lossy(log, as_declared, accepted_losses(files, lake, as_declared.topic.name)))
+    losses = accepted_losses(files, lake, as_declared.topic.name)
+    intervals = [row[0] for row in log.select("_interval").distinct().collect()] if losses else []
+    partial = F.col("_interval").isin(lossy(losses, as_declared, intervals))
     return rows.withColumns({"_partial": partial, "_version": F.lit(version), "_layer": F.lit("speed")})
-
-
-def _lossy(log: DataFrame, pipeline: Pipeline, losses: Sequence[AcceptedLoss]) -> List[str]:
-    """The intervals of the log that may lack what was accepted as lost."""
-    found = [row[0] for row in log.select("_interval").distinct().collect()] if losses else []
-    spans = {interval: pipeline.reads(Interval.parse(interval, pipeline.interval)) for interval in found}
-    return [interval for interval, span in spans.items() if any(lost_within(losses, span.start, span.end))]
 
 
 def _chosen(spark: SparkSession, lake: Lake, pipeline: str, versions: Sequence[str]) -> List[Row]:

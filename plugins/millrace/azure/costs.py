@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from millrace.azure.arm import Resource
-from millrace.azure.price_list import HOURS, PRICES, Meter, disk, hourly, machine, node
+from millrace.azure.price_list import HOURS, PRICES, Meter, PriceList, disk, machine, node
 from millrace.azure.standing import CLUSTERS
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def estimate(found: Iterable[Paid], region: str, *, is_choice: bool = False) -> 
         return f"Nothing in it is paid by the hour. {_LEFT_OUT}"
     try:
         meters = {meter for one in every for meter in (one.meter, one.within) if meter}
-        prices = {meter: hourly(meter, region) for meter in meters}
+        listed = PriceList(region)
+        prices = {meter: listed.hourly(meter) for meter in meters}
     except (OSError, ValueError, KeyError) as error:
         return "\n".join([*map(_counted, every), f"{PRICES} does not answer ({error}): no estimate."])
     return "\n".join([*_lines(every, prices), *_sum(every, prices, is_choice)])

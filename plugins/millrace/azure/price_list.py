@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HOURS", "PRICES", "Meter", "disk", "hourly", "machine", "node"]
+__all__ = ["HOURS", "PRICES", "Meter", "PriceList", "disk", "machine", "node"]
 
 PRICES = "https://prices.azure.com/api/retail/prices"
 HOURS = 730
@@ -54,24 +54,36 @@ def disk(size: str) -> Meter:
     return Meter("HDInsight", "meterName", f"{kind} Disk")
 
 
-def hourly(meter: Meter, region: str) -> float | None:
-    """The list price of an hour in US dollars, pay as you go, of a Linux machine where it is one; None where there is
-    none. Raises OSError where the list does not answer, ValueError or KeyError for an answer of another form.
-    """
-    found = [item for item in _items(meter, region) if _is_plain(item) and _is_of(meter, item)]
-    own = [item for item in found if item["armRegionName"] == region]
-    usable = own or [item for item in found if item["armRegionName"] in _GLOBAL]
-    return min((float(item["retailPrice"]) * _UNITS[item["unitOfMeasure"]] for item in usable), default=None)
+class PriceList:
+    """The list's prices in a region. What it is asked for is asked once."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._answers: dict[str, list[Mapping[str, Any]]] = {}
+
+    def hourly(self, meter: Meter) -> float | None:
+        """The list price of an hour in US dollars, pay as you go, of a Linux machine where it is one; None where there
+        is none. Raises OSError where the list does not answer, ValueError or KeyError for an answer of another form.
+        """
+        found = [item for item in self._items(meter) if _is_plain(item) and _is_of(meter, item)]
+        own = [item for item in found if item["armRegionName"] == self._region]
+        usable = own or [item for item in found if item["armRegionName"] in _GLOBAL]
+        return min((float(item["retailPrice"]) * _UNITS[item["unitOfMeasure"]] for item in usable), default=None)
+
+    def _items(self, meter: Meter) -> list[Mapping[str, Any]]:
+        wanted = f"serviceName eq '{meter.service}' and priceType eq 'Consumption'"
+        if not meter.is_size:
+            wanted += f" and {meter.field} eq '{meter.name}'"
+        if not meter.is_global:
+            wanted += f" and armRegionName eq '{self._region}'"
+        if wanted not in self._answers:
+            self._answers[wanted] = list(_pages(wanted))
+        return self._answers[wanted]
 
 
-def _items(meter: Meter, region: str) -> Iterator[Mapping[str, Any]]:
+def _pages(wanted: str) -> Iterator[Mapping[str, Any]]:
     import httpx
 
-    wanted = f"serviceName eq '{meter.service}' and priceType eq 'Consumption'"
-    if not meter.is_size:
-        wanted += f" and {meter.field} eq '{meter.name}'"
-    if not meter.is_global:
-        wanted += f" and armRegionName eq '{region}'"
     page = str(httpx.URL(PRICES, params={"$filter": wanted}))
     while page:
         try:

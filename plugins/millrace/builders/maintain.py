@@ -39,11 +39,7 @@ def maintain(
     Raises UsageError where speed rows would be kept for less than the nightly runs' look-back by default: what these
     repair is compared with them.
     """
-    if keep_speed_rows < REPAIR_WITHIN:
-        raise UsageError(
-            f"keep_speed_rows is {keep_speed_rows}; nightly runs repair intervals of the last {REPAIR_WITHIN.days} days"
-            " and compare them with the speed layer's rows: keep these for as long, or longer"
-        )
+    _check(keep_speed_rows)
     days = keep_speed_rows // _DAY
     dag = DAG(
         dag_id="maintain",
@@ -72,6 +68,14 @@ def maintain(
         remove_speed_rows.expand(pipeline=pipeline_names())
         delete_files.expand(topic=sorted(TOPICS))
     return dag
+
+
+def _check(keep_speed_rows: timedelta) -> None:
+    if keep_speed_rows < REPAIR_WITHIN:
+        raise UsageError(
+            f"keep_speed_rows is {keep_speed_rows}; nightly runs repair intervals of the last {REPAIR_WITHIN.days} days"
+            " and compare them with the speed layer's rows: keep these for as long, or longer"
+        )
 
 
 def _params(days: int) -> dict[str, Param]:

@@ -55,11 +55,11 @@ def find_lost(environment: Environment, topic: Topic, versions: Collection[str] 
     ledger = update_ledger(environment, topic.name).ledger
     kafka = ask_kafka(environment, topic.name)
     held = HeldOffsets(kafka.facts.topic_id, dict(kafka.facts.held))
-    files, store = TextFiles(LakeStore(environment)), LakeStore(environment)
+    files = TextFiles(LakeStore(environment))
     done = [loss for loss in accepted_losses(files, Lake(""), topic.name) if not held.is_other(loss.topic_id)]
     streams: dict[str, Skips] = {}
     for stream in _streams(environment, topic, versions):
-        following = _following(store, files, stream, topic.name, held)
+        following = _following(files, stream, topic.name, held)
         if left := unaccepted(lost_ranges(following, held), ranges_of_stream(done, stream)):
             streams[stream] = left
     ranges = list(_lost(environment, topic, kafka, ledger, streams.get(_archive(topic.name), {})))
@@ -84,15 +84,15 @@ def _archive(topic: str) -> str:
     return Lake("").checkpoint(archive_query(topic), RAW_VERSION)
 
 
-def _following(store: LakeStore, files: TextFiles, stream: str, topic: str, held: HeldOffsets) -> dict[int, int]:
+def _following(files: TextFiles, stream: str, topic: str, held: HeldOffsets) -> dict[int, int]:
     """Where the stream reads next. One that has never run has nothing to lose: where Kafka begins."""
-    note = store.read_json(f"{stream}/topic.json") or {}
-    following = next_offsets(Checkpoint(files, stream), topic)
+    checkpoint = Checkpoint(files, stream)
+    known, following = checkpoint.topic_id(), next_offsets(checkpoint, topic)
     if following is None:
         return {partition: first for partition, (first, _) in held.partitions.items()}
     cut = cut_off(following, held)
-    if cut or held.is_other(note.get("topic_id")):
-        told = told_ranges(cut) or f"its id is {held.topic_id}, before {note.get('topic_id')}"
+    if cut or held.is_other(known):
+        told = told_ranges(cut) or f"its id is {held.topic_id}, before {known}"
         raise MillraceError(
             f"topic {topic!r} was recreated in Kafka, or cut off below what {stream} has read ({told}): its offsets"
             f" name other records now, so there is no loss to accept and no place to go on; {NEW_TOPIC}"

@@ -15,7 +15,7 @@ from millrace.environment import Environment
 from millrace.lake.published import all_publications
 from millrace.lake.speed_log import SpeedLog
 from millrace.lake.store import LakeStore
-from millrace.lake.tables import delete_old_files, open_table
+from millrace.lake.tables import delete_old_files, no_log_upkeep, open_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -82,16 +82,12 @@ def remove_speed_rows(environment: Environment, pipeline: Pipeline, before: date
 
 
 def _remove(environment: Environment, pipeline: Pipeline, table: DeltaTable, intervals: list[Interval]) -> None:
-    from deltalake import PostCommitHookProperties
-
     store, now = LakeStore(environment), datetime.now(UTC).isoformat()
     for each in intervals:
         store.write_json(Lake("").speed_removed(pipeline.name, each.id), {"at": now})
-    # Whole partitions: files leave the table, none is read or written. Checkpoints of the log stay Spark's business:
-    # in them is which micro-batches are written.
-    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
     listed = ", ".join(f"'{each.id}'" for each in intervals)
-    table.delete(f"_interval IN ({listed})", post_commithook_properties=hooks)
+    # Whole partitions: files leave the table, none is read or written.
+    table.delete(f"_interval IN ({listed})", post_commithook_properties=no_log_upkeep())
 
 
 def removed_at(environment: Environment, pipeline: str, interval: str) -> datetime | None:

@@ -10,9 +10,9 @@ from millrace.environment import Environment
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, PostCommitHookProperties
 
-__all__ = ["arrow", "binned", "delete_old_files", "open_table", "query", "query_tables"]
+__all__ = ["arrow", "binned", "delete_old_files", "no_log_upkeep", "open_table", "query", "query_tables"]
 
 
 def open_table(environment: Environment, uri: str, version: int | None = None) -> DeltaTable | None:
@@ -30,12 +30,16 @@ def delete_old_files(environment: Environment, uri: str) -> int:
     """Deletes the files that left the table long enough ago: as its property `delta.deletedFileRetentionDuration` says,
     by default a week. Returns how many; 0 where there is no table. Files that never were in it stay.
     """
+    table = open_table(environment, uri)
+    return 0 if table is None else len(table.vacuum(dry_run=False, post_commithook_properties=no_log_upkeep()))
+
+
+def no_log_upkeep() -> PostCommitHookProperties:
+    """For commits to a stream's table: checkpoints of its log stay Spark's business, for in them is which micro-batches
+    are written."""
     from deltalake import PostCommitHookProperties
 
-    table = open_table(environment, uri)
-    # Checkpoints of the log stay Spark's business: in them is which micro-batches are written.
-    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-    return 0 if table is None else len(table.vacuum(dry_run=False, post_commithook_properties=hooks))
+    return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
 def query(table: DeltaTable, sql: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from jobs.accepted_losses import AcceptedLoss, lost_within
+from jobs.accepted_losses import AcceptedLoss, lossy
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
@@ -102,9 +102,7 @@ def _with_losses(rows: pa.Table, pipeline: Pipeline, losses: list[AcceptedLoss])
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    intervals = rows["_interval"].unique().to_pylist() if losses else []
-    spans = {interval: pipeline.reads(Interval.parse(interval, pipeline.interval)) for interval in intervals}
-    partial = [interval for interval, span in spans.items() if any(lost_within(losses, span.start, span.end))]
+    partial = lossy(losses, pipeline, rows["_interval"].unique().to_pylist())
     marks = pc.is_in(rows["_interval"], pa.array(partial, pa.string()))
     return rows.set_column(rows.schema.get_field_index("_partial"), "_partial", marks)
 

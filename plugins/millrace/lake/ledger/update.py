@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jobs.accepted_losses import accepted_losses
 from jobs.checkpoint import of_topic
 from jobs.errors import MillraceError
-from jobs.lake import RAW_VERSION, Lake, archive_query
+from jobs.lake import Lake
 from jobs.lost_offsets import SETTLED_WITHIN, HeldOffsets
 from millrace.environment import Environment
 from millrace.lake.coverage import archive_checkpoint
@@ -103,13 +103,13 @@ def _next(
     checkpoint = archive_checkpoint(environment, topic)
     raw, counted = _count(environment, topic, old, checkpoint.query_id())
     planned = checkpoint.planned(raw.batch) if raw.batch is not None else None
-    first = checkpoint.first_offsets()
+    first, noted_id = checkpoint.first_offsets(), checkpoint.topic_id()
     noted = of_topic(first, topic) if first else None
     coverage = _coverage(counted, of_topic(planned.end_offsets, topic) if planned else {}, old)
     accepted = accepted_losses(TextFiles(LakeStore(environment)), Lake(""), topic)
 
     def account_of(asked: Asked) -> Account:
-        known_id = (old.source.topic_id if old else None) or _archived_id(environment, topic, asked)
+        known_id = (old.source.topic_id if old else None) or _archived_id(noted_id, asked)
         begin = begins(old.source.begin if old else {}, noted, counted, asked)
         source = Source(raw.version, raw.commit, raw.batch, asked.topic_id or known_id, begin, coverage)
         return Account(old, counted, source, asked, datetime.now(UTC), accepted, known_id)
@@ -120,12 +120,9 @@ def _next(
     return LedgerReport(ledger, {p: end for p, (_, end) in held.items()}, account.asked.why)
 
 
-def _archived_id(environment: Environment, topic: str, asked: Asked) -> str | None:
-    """The topic's id as the archive's driver has noted it at its first start; in Kafka's spelling here where it is the
-    same (see `jobs.lost_offsets.HeldOffsets.is_other`)."""
-    folder = Lake("").checkpoint(archive_query(topic), RAW_VERSION)
-    note = LakeStore(environment).read_json(f"{folder}/topic.json") or {}
-    noted: str | None = note.get("topic_id")
+def _archived_id(noted: str | None, asked: Asked) -> str | None:
+    """The topic's id as the archive's driver has noted it; in Kafka's spelling here where it is the same (see
+    `jobs.lost_offsets.HeldOffsets.is_other`)."""
     if noted is None or asked.topic_id is None:
         return noted
     return noted if HeldOffsets(asked.topic_id, {}).is_other(noted) else asked.topic_id

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from millrace.azure.databricks_machines import stream_machines
-from millrace.azure.price_list import disk, hourly, node
+from millrace.azure.price_list import PriceList, disk, node
 from tests.azure_control_plane.cloud import Azure
 from tests.infra.deployments import EVENT_HUBS, PASSWORD, A, resources
 from tests.plugins.azure.deploy.tries import finished, previewing, try_once
@@ -53,9 +53,10 @@ def test_what_is_paid_by_the_hour_costs_what_the_price_list_says(azure: Azure) -
     [("Standard_E4_V3", 0.31), ("Standard_E8_V3", 0.62), ("Standard_A2_V2", 0.12), ("Standard_E4s_V3", 0.01)],
 )
 def test_a_node_is_found_however_the_list_spells_its_size(azure: Azure, size: str, price: float) -> None:
-    assert hourly(node(size), "northeurope") == price
-    assert hourly(node(size), "westus") == price / 2
-    assert hourly(node("Standard_D3_V2"), "northeurope") is None
+    here, elsewhere = PriceList("northeurope"), PriceList("westus")
+    assert here.hourly(node(size)) == price
+    assert elsewhere.hourly(node(size)) == price / 2
+    assert here.hourly(node("Standard_D3_V2")) is None
 
 
 @pytest.mark.parametrize(
