@@ -85,6 +85,7 @@ def _session(folder: str) -> SparkSession:
         "spark.local.dir": folder,
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
     }
     for key, value in {**own, **EXACTNESS}.items():
         builder = builder.config(key, value)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Optional, Union
 
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.small_files import SmallFiles
 from jobs.topic import Field, Topic
+from jobs.version import decoder_fingerprint
 from jobs.windows import Sessions, Sliding
 
-__all__ = ["declaration_text", "read_declaration"]
+__all__ = ["declaration_text", "read_declaration", "read_decoder"]
 
 _MS = "ms"
 
@@ -25,9 +26,10 @@ _MS = "ms"
 def declaration_text(pipeline: Pipeline) -> str:
     """The declaration, topic included, as JSON: what is noted beside a version's code (see `Lake.declaration`).
 
-    Less its alerts, which belong to no version.
+    Less its alerts, which belong to no version. With the decoder that the version has, which is that of its own code.
     """
-    content = {**asdict(pipeline), "window": _window(pipeline.window)}
+    decoder = decoder_fingerprint(pipeline.topic)
+    content = {**asdict(pipeline), "window": _window(pipeline.window), "decoder": decoder}
     del content["alerts"]
     return json.dumps(content, default=lambda time: {_MS: time // timedelta(milliseconds=1)}, sort_keys=True)
 
@@ -51,6 +53,13 @@ def read_declaration(files: SmallFiles, lake: Lake, pipeline: Pipeline, version:
         max_unexplained=pipeline.max_unexplained,
         alerts=pipeline.alerts,
     )
+
+
+def read_decoder(files: SmallFiles, lake: Lake, version: str) -> Optional[str]:
+    """The decoder of a version, as `raw/<topic>` has it of each record; None where that was not noted."""
+    text = files.read(lake.declaration(version))
+    decoder: Optional[str] = json.loads(text).get("decoder") if text else None
+    return decoder
 
 
 def _window(window: Union[timedelta, Sliding, Sessions]) -> Any:

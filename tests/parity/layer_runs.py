@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from jobs.archive import start_archive
 from jobs.checkpoint import Checkpoint
+from jobs.driver import note_declaration
 from jobs.interval import Interval
 from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
@@ -99,6 +101,7 @@ class LayerRuns:
 
     def start(self, version: str = VERSION, **options: Any) -> StreamingQuery:
         """Starts the speed query, to be stopped by the caller; `options` as in `start_speed`."""
+        note_declaration(LakeFiles(self._spark), self.lake, self.pipeline, version)
         return start_speed(self._spark, self.pipeline, version, self.lake, self._kafka, _OFTEN, **options)
 
     def produce(self, arrivals: Iterable[Arrival]) -> list[Sent]:
@@ -155,6 +158,14 @@ class LayerRuns:
             )
             for interval in intervals
         ]
+
+    def note_result(
+        self, interval: Interval, result: Mapping[str, Any], raw_version: int, version: str = VERSION
+    ) -> None:
+        """Writes a run's result down as its driver does: it is the newest of its interval."""
+        about = {"run": f"{version}-{raw_version}-{interval.id}", "version": version, "raw_version": raw_version}
+        path = self.lake.newest_result(self.pipeline.name, version, interval.id)
+        LakeFiles(self._spark).replace(path, json.dumps({**about, **result}))
 
     def speed_log(self, version: str = VERSION) -> DataFrame:
         log = read_table(self._spark, self.lake.speed(self.pipeline.name))

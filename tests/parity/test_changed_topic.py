@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +10,18 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.interval import Interval
+from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from jobs.speed import newest_rows
 from jobs.tables import read_table
 from jobs.topic import Field
+from millrace.environment import Environment
+from millrace.lake.explain import explain
+from millrace.lake.late import late_events
+from millrace.lake.served import served_intervals
+from millrace.lake.serving import begin_serving
+from millrace.lake.view import read_view
 from tests.oracle.arrivals import Arrival
 from tests.oracle.high_low import high_low
 from tests.oracle.ticks import Sent, read_tick
@@ -23,6 +30,7 @@ from tests.parity.layer_runs import LayerRuns
 pytestmark = [pytest.mark.release, pytest.mark.stack]
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FRIDAY = Interval.of(NOON, timedelta(days=1))
 MINUTE = timedelta(minutes=1)
 
 
@@ -63,9 +71,9 @@ def agrees(result: dict[str, Any], rows: int) -> bool:
 
 
 def test_each_version_answers_by_its_own_decoder_on_both_sides_of_the_archives_change(
-    new_run: Callable[[], LayerRuns], spark: SparkSession
+    spark: SparkSession, environment: Environment, lake: Lake
 ) -> None:
-    run = new_run()
+    run, here = LayerRuns(spark, environment, lake), replace(environment, lake=lake.root)
     before = [tick(0, venue="XETR"), tick(0.5), tick(1, volume=None, venue="XNYS"), tick(1.5, venue="XLON")]
     sent = run.stream([before])
     run.archive()
@@ -81,6 +89,16 @@ def test_each_version_answers_by_its_own_decoder_on_both_sides_of_the_archives_c
     assert by_minute(newest_rows(run.speed_log("v2"), pipeline)) == venues(sent)
     batch = read_table(spark, run.lake.batch(pipeline.name)).where(f"_run LIKE 'v2-{newest}-%'")
     assert by_minute(batch) == venues(sent)
+
+    late = {name: late_events(here, each, FRIDAY, name) for name, each in (("v2", pipeline), ("v1", first))}
+    assert {name: found and found.read_otherwise for name, found in late.items()} == {"v2": 4, "v1": 2}
+    begin_serving(here, pipeline, "v2", "a test")
+    (served,) = served_intervals(here, pipeline, read_view(here, pipeline))
+    assert (served["layer"], served["version"], served["late"]) == ("speed", "v2", None), "not known exactly"
+    run.note_result(FRIDAY, result, newest, "v2")
+    explained = explain(here, pipeline, FRIDAY, {"symbol": "A", "window_start": "2026-11-20T12:01"}, "v2")
+    assert [record.offset for record in explained.records] == [3, 4], "what the archive has of three"
+    assert explained.read_otherwise == 4
 
     run.pipeline = first  # the version that is still served: its stream goes on, its nights too
     run.stream([])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +11,6 @@ from pyspark.sql import SparkSession
 from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
-from jobs.lake_files import LakeFiles
 from millrace.environment import Environment
 from millrace.lake.explain import COUNTED, Explanation, explain, newest_result
 from millrace.lake.late import LateEvents, late_events
@@ -36,13 +34,10 @@ def run(spark: SparkSession, environment: Environment, lake: Lake) -> LayerRuns:
     return LayerRuns(spark, environment, lake)
 
 
-def reprocessed(run: LayerRuns, spark: SparkSession, raw_version: int) -> None:
+def reprocessed(run: LayerRuns, raw_version: int) -> None:
     """Reprocesses Friday and writes down what the driver writes down."""
     (result,) = run.reprocess([NOON], raw_version)
-    about = {"run": f"{VERSION}-{raw_version}-{FRIDAY.id}", "version": VERSION, "raw_version": raw_version}
-    LakeFiles(spark).replace(
-        run.lake.newest_result(run.pipeline.name, VERSION, FRIDAY.id), json.dumps({**about, **result})
-    )
+    run.note_result(FRIDAY, result, raw_version)
 
 
 def test_the_records_behind_a_key_say_who_counted_them(
@@ -57,7 +52,7 @@ def test_the_records_behind_a_key_say_who_counted_them(
         newest_result(here, run.pipeline, FRIDAY, VERSION)
     run.stream([[tick(0), tick(0, symbol="B"), tick(1)], [tick(10)], [tick(0.5, price=9)]])
     run.produce([tick(1.5), tick(12)])
-    reprocessed(run, spark, run.archive())
+    reprocessed(run, run.archive())
     run.produce([tick(0.75)])
     run.archive()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,6 @@ from pyspark.sql import SparkSession
 
 from jobs.interval import Interval
 from jobs.lake import Lake
-from jobs.lake_files import LakeFiles
 from millrace.environment import Environment
 from millrace.lake.explain import explain
 from millrace.lake.late import late_events
@@ -45,13 +43,6 @@ def in_batches(batches: Sequence[Sequence[Arrival]], sent: Sequence[Sent]) -> li
     """The ticks that Kafka holds, batch by batch as they were sent."""
     ticks = iter([found for found in map(read_tick, sent) if found])
     return [[next(ticks) for _ in batch] for batch in batches]
-
-
-def write_down(spark: SparkSession, run: LayerRuns, raw_version: int, interval: Interval, result: Any) -> None:
-    """As a driver does."""
-    about = {"run": f"{VERSION}-{raw_version}-{interval.id}", "version": VERSION, "raw_version": raw_version}
-    uri = run.lake.newest_result(run.pipeline.name, VERSION, interval.id)
-    LakeFiles(spark).replace(uri, json.dumps({**about, **result}))
 
 
 @settings(max_examples=2)
@@ -116,7 +107,7 @@ def test_a_wrong_row_of_a_sliding_window_is_unexplained_beside_late_ones(
     ]
 
     here = replace(environment, lake=lake.root)
-    write_down(spark, run, raw_version, BEFORE, before)
+    run.note_result(BEFORE, before, raw_version)
     dropped = late_events(here, run.pipeline, BEFORE, VERSION)
     assert dropped is not None
     assert [[start.isoformat(), lacks] for start, lacks in dropped.windows.items()] == before["late"]["windows"]
@@ -171,7 +162,7 @@ def test_sessions_over_midnight_are_one_row_and_what_the_stream_makes_of_them_is
     assert after["late"] == {"events": 1, "windows": [["2028-02-29T00:08:00+00:00", 1]]}
 
     here = replace(environment, lake=lake.root)
-    write_down(spark, run, raw_version, BEFORE, before)
+    run.note_result(BEFORE, before, raw_version)
     explained = explain(here, run.pipeline, BEFORE, {"symbol": "A", "session_start": began.isoformat()}, VERSION)
     assert [record.speed for record in explained.records] == [*5 * ["counted"], "late", "in another session"]
     dropped = late_events(here, run.pipeline, LEAP_DAY, VERSION)

@@ -91,7 +91,8 @@ def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:
             f" {each.id} --version VERSION"
         )
     if as_json:
-        print_json({"interval": each.id, **dropped.to_json(), "micro_batches": list(dropped.micro_batches.items())})
+        batches, otherwise = list(dropped.micro_batches.items()), dropped.read_otherwise
+        print_json({"interval": each.id, **dropped.to_json(), "micro_batches": batches, "read_otherwise": otherwise})
         return
     table = plain_table()
     table.add_column("window")
@@ -102,3 +103,9 @@ def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:
         print_rich(table)
     by = f", dropped by {len(dropped.micro_batches):,} micro-batches" if dropped.events else ""
     typer.echo(f"{pipeline.name} {each.id}: {dropped.events:,} late events in {len(dropped.windows):,} windows{by}")
+    if dropped.read_otherwise:
+        typer.echo(
+            f"{dropped.read_otherwise:,} records of its days were archived by another decoder than that of version"
+            f" {version}, and are counted as that read them; a reprocess decodes them anew and counts exactly:"
+            f" `millrace reprocess {pipeline.name} {each.id}`, then `millrace explain {pipeline.name} {each.id}`"
+        )

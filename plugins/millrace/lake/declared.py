@@ -12,7 +12,7 @@ from millrace.lake.serving import served_version
 from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 
-__all__ = ["declared", "declared_served"]
+__all__ = ["declared", "declared_served", "is_here"]
 
 
 def declared(environment: Environment, pipeline: Pipeline, version: str) -> Pipeline:
@@ -20,7 +20,7 @@ def declared(environment: Environment, pipeline: Pipeline, version: str) -> Pipe
 
     `pipeline` may be as another version was declared, whose transformation is not here any more.
     """
-    if _is_here(pipeline, version):
+    if is_here(pipeline, version):
         return pipeline
     return read_declaration(TextFiles(LakeStore(environment)), Lake(""), pipeline, version)
 
@@ -30,7 +30,8 @@ def declared_served(environment: Environment, pipeline: Pipeline) -> Pipeline:
     return declared(environment, pipeline, served_version(environment, pipeline))
 
 
-def _is_here(pipeline: Pipeline, version: str) -> bool:
+def is_here(pipeline: Pipeline, version: str) -> bool:
+    """Whether the code here is that version."""
     try:
         return fingerprint(pipeline) == version
     except UsageError:

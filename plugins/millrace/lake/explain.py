@@ -17,6 +17,7 @@ from jobs.windows import Sessions
 from millrace.environment import Environment
 from millrace.lake.conclusion import COUNTED, cause_of, equals, reason, rows_removed
 from millrace.lake.declared import declared
+from millrace.lake.other_decoder import read_otherwise
 from millrace.lake.published import publication_of
 from millrace.lake.serving import preferred_versions
 from millrace.lake.session_verdicts import session_verdicts
@@ -56,7 +57,8 @@ class Record:
 class Explanation:
     """`batch` and `speed`: the rows of the layers, None where one has none. `cause` of their difference: None where
     there is none, or the run does not tell; `why`: in words. `published`: whether the run is; `partial`: why what is
-    published of the interval is partial.
+    published of the interval is partial. `read_otherwise`: how many records of the interval's days the archive has as
+    another decoder than the version's read them; `records` are as the archive has them.
     """
 
     run: str
@@ -68,6 +70,7 @@ class Explanation:
     batch: dict[str, Any] | None
     speed: dict[str, Any] | None
     records: list[Record]
+    read_otherwise: int
 
 
 def newest_result(
@@ -120,7 +123,8 @@ def explain(
     if cause == UNEXPLAINED:
         records = [replace(each, speed=_SHOULD_HAVE) if each.speed == COUNTED else each for each in records]
     state = publication_state(environment, pipeline, interval, result)
-    return Explanation(result["run"], result["version"], *state, cause, why, in_batch, in_speed, records)
+    otherwise = read_otherwise(environment, pipeline, interval, result["version"])
+    return Explanation(result["run"], result["version"], *state, cause, why, in_batch, in_speed, records, otherwise)
 
 
 def publication_state(

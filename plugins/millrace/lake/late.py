@@ -1,4 +1,4 @@
-"""Which events the speed layer dropped as late: exact, as far as the archive has them, also before a reprocess."""
+"""Which events the speed layer dropped as late, as far as the archive has them, also before a reprocess."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jobs.lake import Lake
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.event_counts import step_of
+from millrace.lake.other_decoder import read_otherwise
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import arrow, binned, open_table
 from millrace.lake.text_files import TextFiles
@@ -33,11 +34,15 @@ class LateEvents:
 
     `events`: how many lack in any of them. Of windows that slide, one event may lack in several. `micro_batches`:
     by number, in order, how many of these events it read and dropped; those that dropped none are left out.
+
+    `read_otherwise`: how many records of the interval's days another decoder than the version's archived. Where there
+    are any, the counts are of what that made of them, and may not be exact: a run's are, for it decodes them anew.
     """
 
     events: int
     windows: dict[datetime, int]
     micro_batches: dict[int, int]
+    read_otherwise: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """`events` and `windows` as a run's result has them under `late`: see `jobs.late_counts`."""
@@ -46,6 +51,7 @@ class LateEvents:
 
 def late_events(environment: Environment, pipeline: Pipeline, interval: Interval, version: str) -> LateEvents | None:
     """What this version of the speed layer dropped as late from the interval's windows; None where it has never run.
+    `pipeline`: as the version was declared.
 
     A run's result has the same counts under `late`, found in Spark.
     """
@@ -60,7 +66,8 @@ def late_events(environment: Environment, pipeline: Pipeline, interval: Interval
         if starts := list(_dropped(read, time, pipeline, interval)):
             windows.update(starts)
             batches[read.batch_id] += 1
-    return LateEvents(batches.total(), dict(sorted(windows.items())), dict(sorted(batches.items())))
+    otherwise = read_otherwise(environment, pipeline, interval, version)
+    return LateEvents(batches.total(), dict(sorted(windows.items())), dict(sorted(batches.items())), otherwise)
 
 
 def _events(environment: Environment, pipeline: Pipeline, interval: Interval) -> dict[int, tuple[Any, Any]]:

@@ -30,10 +30,10 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
 
     `parity` counts and `pending_late` (see `millrace.lake.pending_late`) are None where the speed layer serves the
     interval. `late`: events that the speed layer dropped, as the run has counted them; where the speed layer serves the
-    interval, as far as they are archived; `late_by_window`: of each window (see `millrace.lake.late_windows`). An
-    interval that is published without rows has 0 of them. `partial`: published from an archive that was not proven
-    complete, or something of it, published or not, was accepted as lost; for `why_partial` (None where it is whole).
-    `version` answers.
+    interval, as far as they are archived, and None where another decoder archived some; `late_by_window`: of each
+    window (see `millrace.lake.late_windows`). An interval that is published without rows has 0 of them. `partial`:
+    published from an archive that was not proven complete, or something of it, published or not, was accepted as lost;
+    for `why_partial` (None where it is whole). `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -77,7 +77,8 @@ def _of_speed(environment: Environment, pipeline: Pipeline, interval: str, versi
     span = Interval.parse(interval, of_version.interval)
     late = late_events(environment, of_version, span, version)
     lost = accepted_within(environment, of_version.topic.name, of_version.reads(span))
-    return {**_late(late.to_json() if late else None), "partial": bool(lost), "why_partial": "; ".join(lost) or None}
+    exact = late.to_json() if late and not late.read_otherwise else None
+    return {**_late(exact), "partial": bool(lost), "why_partial": "; ".join(lost) or None}
 
 
 def _late(late: Mapping[str, Any] | None) -> dict[str, Any]:
