@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from jobs.errors import MillraceError, UsageError
-from jobs.interval import Interval, floor_to
+from jobs.interval import Interval
 from jobs.journal import Read, Reads, offset_ranges, speed_reads
 from jobs.lake import Lake
 from jobs.pipeline import Pipeline
@@ -17,6 +17,7 @@ from jobs.windows import Sessions
 from millrace.environment import Environment
 from millrace.lake.conclusion import COUNTED, cause_of, equals, reason, rows_removed
 from millrace.lake.declared import declared
+from millrace.lake.key_events import key_events, key_events_as_of
 from millrace.lake.other_decoder import read_otherwise
 from millrace.lake.published import publication_of
 from millrace.lake.serving import preferred_versions
@@ -24,13 +25,12 @@ from millrace.lake.session_verdicts import session_verdicts
 from millrace.lake.speed_log import SpeedLog
 from millrace.lake.speed_removal import as_compared, removed_at
 from millrace.lake.store import LakeStore
-from millrace.lake.tables import binned, open_table, query
+from millrace.lake.tables import open_table, query
 from millrace.lake.text_files import TextFiles
 from millrace.moments import parse_moment
 
 __all__ = ["COUNTED", "Explanation", "Record", "explain", "newest_result", "publication_state"]
 
-_STEP = timedelta(milliseconds=1)
 _NOT_IN_RUN = "arrived after the run"
 _SHOULD_HAVE = "should have counted"
 
@@ -101,7 +101,7 @@ def explain(
     `key` has every key column, as text. A record belongs to it when its fields of the same names are equal and, where
     `row_time` is one of the columns, its event time lies in the window that it names; of a session, up to where either
     layer's row says that it ends. Raises UsageError for a key that is not that of the run's version, MillraceError
-    where the interval has not been reprocessed.
+    where the interval has not been reprocessed, or so long ago that what the run read is not kept any more.
     """
     result = newest_result(environment, pipeline, interval, version)
     pipeline = declared(environment, pipeline, result["version"])
@@ -191,10 +191,10 @@ def _records(
     result: dict[str, Any],
     span: Interval,
 ) -> Iterator[Record]:
-    found = _events(environment, pipeline, span, key)
-    in_run = {_place(row) for row in _events(environment, pipeline, span, key, result["raw_version"])}
+    found = key_events(environment, pipeline, span, key)
+    in_run = {_place(row) for row in key_events_as_of(environment, pipeline, span, key, result["raw_version"])}
     is_session = isinstance(pipeline.windows, Sessions)
-    nearby = _events(environment, pipeline, pipeline.reads(interval), key) if is_session else found
+    nearby = key_events(environment, pipeline, pipeline.reads(interval), key) if is_session else found
     files = TextFiles(LakeStore(environment))
     reads = speed_reads(files, Lake(""), pipeline, result["version"], offset_ranges(map(_place, [*found, *nearby])))
     verdicts = _verdicts(reads, nearby, pipeline, span, result)
@@ -210,31 +210,6 @@ def _records(
             speed=verdicts[_place(row)] or COUNTED,
             read=read,
         )
-
-
-def _events(
-    environment: Environment, pipeline: Pipeline, span: Interval, key: Mapping[str, str], version: int | None = None
-) -> list[dict[str, Any]]:
-    """Rows of the raw archive in the span of event time whose fields are those of the key, by partition and offset; as
-    of a version of it, or now."""
-    table = open_table(environment, Lake(environment.lake).raw(pipeline.topic.name), version)
-    if table is None:
-        return []
-    event_time, last = pipeline.topic.event_time, span.end - timedelta(microseconds=1)
-    near = binned(event_time, _STEP)
-    first_step, last_step = (f"TIMESTAMP '{floor_to(edge, _STEP).isoformat()}'" for edge in (span.start, last))
-    where = [
-        f"event_date BETWEEN DATE '{span.start.date()}' AND DATE '{last.date()}'",
-        f"{near} BETWEEN {first_step} AND {last_step}",
-    ]
-    fields = {field.name for field in pipeline.topic.fields}
-    for name, text in key.items():
-        if name in fields and name != pipeline.row_time:
-            where.append(f"CAST(event['{name}'] AS VARCHAR) = '{text.replace(chr(39), 2 * chr(39))}'")
-    columns = '"partition", "offset", event, "timestamp", archived_at, redecoded_at'
-    order = 'ORDER BY "partition", "offset"'
-    found = query(table, f"SELECT {columns} FROM rows WHERE {' AND '.join(where)} {order}")
-    return [row for row in found if span.start <= row["event"][event_time] < span.end]
 
 
 def _verdicts(

@@ -12,18 +12,53 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable, PostCommitHookProperties
 
-__all__ = ["arrow", "binned", "delete_old_files", "no_log_upkeep", "open_table", "query", "query_tables"]
+__all__ = [
+    "arrow",
+    "binned",
+    "delete_old_files",
+    "no_log_upkeep",
+    "open_table",
+    "query",
+    "query_tables",
+    "query_version",
+]
+
+# What delta-rs says of a version whose commits or whose files were deleted.
+_GONE = ("No files in log segment", "No table metadata or protocol found", "not found")
 
 
-def open_table(environment: Environment, uri: str, version: int | None = None) -> DeltaTable | None:
-    """The table as of a version, by default the newest, or None when there is no table."""
+def open_table(environment: Environment, uri: str) -> DeltaTable | None:
+    """The table as it is now, or None when there is no table."""
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
     try:
-        return DeltaTable(uri, version=version, storage_options=environment.delta_options())
+        return DeltaTable(uri, storage_options=environment.delta_options())
     except TableNotFoundError:
         return None
+
+
+def query_version(environment: Environment, uri: str, version: int, sql: str) -> list[dict[str, Any]] | None:
+    """Rows of a query of the table as of a version; None where that is not kept any more: its log, or a file of it."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        table = DeltaTable(uri, version=version, storage_options=environment.delta_options())
+    except DeltaError as error:
+        if _is_gone(error):
+            return None
+        raise
+    try:
+        return query(table, sql)
+    except Exception as error:  # of that class, and no other, is what the engine of queries raises
+        if _is_gone(error):
+            return None
+        raise
+
+
+def _is_gone(error: Exception) -> bool:
+    return any(words in str(error) for words in _GONE)
 
 
 def delete_old_files(environment: Environment, uri: str) -> int:

@@ -23,6 +23,7 @@ from tests.plugins.lake.lake_rows import certificate
 _UTC = pa.timestamp("us", tz="UTC")
 _EVENT = pa.struct([("symbol", pa.string()), ("event_time", _UTC)])
 _RUNS = itertools.count()
+_ARRIVED = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def local_environment(folder: Path) -> Environment:
@@ -49,7 +50,9 @@ def archive(
             "offset": pa.array(range(len(moments)), pa.int64()),
             "event": pa.array([moment and {"symbol": "A", "event_time": moment} for moment in moments], _EVENT),
             "event_date": pa.array([moment and moment.date() for moment in moments], pa.date32()),
-            "redecoded_at": pa.nulls(len(moments), pa.timestamp("us", tz="UTC")),
+            "timestamp": pa.array(len(moments) * [_ARRIVED], _UTC),
+            "archived_at": pa.array(len(moments) * [_ARRIVED], _UTC),
+            "redecoded_at": pa.nulls(len(moments), _UTC),
         }
     )
     uri = raw_uri(environment, topic)
