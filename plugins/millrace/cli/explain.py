@@ -101,15 +101,15 @@ def _show(explanation: Explanation, pipeline: str, interval: str) -> None:
     for record in explanation.records:
         records.add_row(*_record(record))
     print_rich(rows, records)
-    if explanation.partial:
-        typer.echo(f"{pipeline} {interval} is partial: {'; '.join(explanation.partial)}")
-    typer.echo(f"cause: {explanation.cause or 'none'}")
-    typer.echo(explanation.why)
     if explanation.read_otherwise:
         typer.echo(
             f"{explanation.read_otherwise:,} records of these days were archived by another decoder than version"
             f" {explanation.version}'s: records above are as that read them, both layers' rows as the version does."
         )
+    if explanation.partial:
+        typer.echo(f"{pipeline} {interval} is partial: {'; '.join(explanation.partial)}")
+    typer.echo(f"cause: {explanation.cause or 'none'}")
+    typer.echo(explanation.why)
 
 
 def _record(record: Record) -> list[str]:

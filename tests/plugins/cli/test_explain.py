@@ -14,8 +14,10 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from jobs.declaration import declaration_text
 from jobs.lake import Lake, speed_query, speed_stream
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.version import decoder_fingerprint
 from millrace.cli import main
 from millrace.environment import Environment
 from millrace.lake.published import publish
@@ -27,6 +29,7 @@ from tests.plugins.lake.raw_rows import local_environment
 DAY, MINUTE, VERSION, RUN = interval(0), timedelta(minutes=1), "v1", "run-1"
 NAME = stock_high_low.name
 UTC_TIME = pa.timestamp("us", tz="UTC")
+OWN_DECODER = decoder_fingerprint(stock_high_low.topic)
 HIGH = {0: (9, 1), 1: (5, 4), 2: (7, 7), 3: (6, 5)}
 """Per minute of the day, what batch and speed answer: late, unexplained, the same, and a difference not listed."""
 
@@ -62,7 +65,7 @@ def write_rows(environment: Environment, layer: str, place: int, **columns: obje
     write_deltalake(f"{environment.lake}/{layer}/{NAME}", table, partition_by=["_interval"])
 
 
-def write_archive(environment: Environment, *minutes: int) -> None:
+def write_archive(environment: Environment, *minutes: int, decoder: str = OWN_DECODER) -> None:
     """An event per minute named, at these offsets, in one commit."""
     times = pa.array(list(map(moment, minutes)), UTC_TIME)
     event = pa.StructArray.from_arrays([pa.array(["A"] * len(minutes)), times], ["symbol", "event_time"])
@@ -75,6 +78,7 @@ def write_archive(environment: Environment, *minutes: int) -> None:
             "timestamp": times,
             "archived_at": times,
             "redecoded_at": pa.nulls(len(minutes), UTC_TIME),
+            "decoder": [decoder] * len(minutes),
             "event_date": pa.array([DAY.start.date()] * len(minutes)),
         }
     )
@@ -105,6 +109,7 @@ def write_journal(environment: Environment) -> None:
 @pytest.fixture
 def here(tmp_path: Path) -> Environment:
     environment = local_environment(tmp_path)
+    LakeStore(environment).write(Lake("").declaration(VERSION), declaration_text(stock_high_low).encode())
     write_archive(environment, 0, 0, 1, 2, 3, 0)  # the last is late for its window, whose row lacks it
     write_rows(environment, "batch", 0, _run=RUN)
     write_rows(environment, "speed", 1, _version=VERSION, _batch_id=1)
@@ -174,6 +179,14 @@ def test_of_a_key_that_the_run_does_not_list_is_told_what_is_known(
 def test_what_came_after_the_run_is_told(printed: Callable[..., str], here: Environment) -> None:
     write_archive(here, 2)
     assert printed(2).endswith("answer the same. 1 more arrived after the run: pending late, if it is published.\n")
+
+
+def test_records_of_another_decoder_are_told(printed: Callable[..., str], here: Environment) -> None:
+    assert "decoder" not in printed(2)
+    write_archive(here, 2, decoder="another")
+    text = printed(2)
+    assert f"1 records of these days were archived by another decoder than version {VERSION}'s" in text
+    assert text.splitlines()[-2] == "cause: none", "the cause stays where a person looks first"
 
 
 def test_of_speed_rows_that_were_removed_is_said_so(printed: Callable[..., str], here: Environment) -> None:
