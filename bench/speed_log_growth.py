@@ -1,18 +1,22 @@
 """What compaction saves a speed log that grows by a micro-batch a second: `python -m` this module, on a local disk.
 
-Both tables get the same micro-batches in turn, so that a machine which slows down slows both.
+Two tables get the same small files, a micro-batch each; one is compacted as often as a stream does it.
+Spark then reads the answer from either, and appends to either, in turn: a machine that slows down slows both.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+from deltalake import write_deltalake
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.compaction import EVERY, Compaction
@@ -22,8 +26,18 @@ from jobs.speed import newest_rows
 from jobs.tables import read_table
 from millrace.stack.jars import fetch_jars
 
-BATCHES, SYMBOLS, LAST = 400, 10, 20
-_ROW = "symbol string, window_start timestamp, close double, _interval string, _batch_id long, _version string"
+BATCHES, SYMBOLS, TIMES = 600, 10, 7
+_SCHEMA = pa.schema(
+    [
+        ("symbol", pa.string()),
+        ("window_start", pa.timestamp("us", tz="UTC")),
+        ("close", pa.float64()),
+        ("_interval", pa.string()),
+        ("_batch_id", pa.int64()),
+        ("_version", pa.string()),
+    ]
+)
+_NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def main() -> None:
@@ -31,38 +45,42 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         spark = _session(folder)
         try:
-            measure(spark, f"{Path(folder).as_uri()}/plain", f"{Path(folder).as_uri()}/compacted", batches)
+            measure(spark, {name: f"{Path(folder).as_uri()}/{name}" for name in ("plain", "compacted")}, batches)
         finally:
             spark.stop()
 
 
-def measure(spark: SparkSession, plain: str, compacted: str, batches: int) -> None:
-    """Prints how long the answer of the last micro-batches takes to read, and their writing, per table."""
-    compaction, took = Compaction(spark, compacted), []
-    written: dict[str, list[float]] = {plain: [], compacted: []}
+def measure(spark: SparkSession, tables: dict[str, str], batches: int) -> None:
+    """Prints per table how long the answer takes to read, and a micro-batch to append."""
+    compaction, took = Compaction(spark, tables["compacted"]), []
     for batch in range(1, batches + 1):
-        rows = spark.createDataFrame(list(_rows(batch)), _ROW).coalesce(1)
-        for uri in written:
-            written[uri].append(_seconds(lambda uri=uri, rows=rows, batch=batch: _append(rows, uri, batch)))
+        for uri in tables.values():
+            write_deltalake(uri, _rows(batch), mode="append", partition_by=["_interval"])
         if batch % EVERY == 0:
             took.append(_seconds(compaction.run))
-    for uri, seconds in written.items():
-        files = read_table(spark, uri).inputFiles()
-        read = statistics.median(_seconds(lambda uri=uri: _answer(spark, uri)) for _ in range(5))
-        newest = statistics.median(seconds[-LAST:])
-        print(f"{uri.rpartition('/')[2]}: {len(files):,} files; answer {read:.2f} s; append {newest:.2f} s", flush=True)
-    print(f"a compaction took {statistics.median(took):.2f} s" if took else "no compaction was due")
+    files = {name: len(read_table(spark, uri).inputFiles()) for name, uri in tables.items()}
+    reads: dict[str, list[float]] = {name: [] for name in tables}
+    appends: dict[str, list[float]] = {name: [] for name in tables}
+    more = read_table(spark, tables["compacted"]).limit(SYMBOLS).cache()
+    for _ in range(TIMES):
+        for name, uri in tables.items():
+            reads[name].append(_seconds(lambda uri=uri: _answer(spark, uri)))
+            appends[name].append(_seconds(lambda uri=uri: _append(more, uri)))
+    for name in tables:
+        read, append = statistics.median(reads[name]), statistics.median(appends[name])
+        print(f"{name}: {files[name]:,} files; answer {read:.2f} s; append {append:.2f} s", flush=True)
+    print(f"{batches:,} micro-batches; a compaction took {statistics.median(took):.2f} s")
 
 
-def _rows(batch: int) -> Iterator[tuple[object, ...]]:
-    for number in range(SYMBOLS):
-        window = datetime(2026, 11, 20, batch // 60 % 24, batch % 60, tzinfo=UTC)
-        yield f"S{number}", window, float(batch), "20261120T000000Z", batch, "v1"
+def _rows(batch: int) -> pa.Table:
+    window = _NOON + timedelta(minutes=batch // 60)
+    each = {"window_start": window, "close": float(batch), "_interval": "20261120T000000Z"}
+    rows = [{"symbol": f"S{n}", **each, "_batch_id": batch, "_version": "v1"} for n in range(SYMBOLS)]
+    return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def _append(rows: DataFrame, uri: str, batch: int) -> None:
-    told = rows.write.format("delta").mode("append").partitionBy("_interval")
-    told.option("txnAppId", "bench").option("txnVersion", batch).save(uri)
+def _append(rows: DataFrame, uri: str) -> None:
+    rows.write.format("delta").mode("append").partitionBy("_interval").save(uri)
 
 
 def _answer(spark: SparkSession, uri: str) -> None:
@@ -77,9 +95,8 @@ def _seconds(what: Callable[[], object]) -> float:
 
 def _session(folder: str) -> SparkSession:
     builder = SparkSession.builder.master("local[2]").appName("bench")
-    jars = ":".join(str(jar) for jar in fetch_jars("spark"))
     own = {
-        "spark.driver.extraClassPath": jars,
+        "spark.driver.extraClassPath": os.pathsep.join(str(jar) for jar in fetch_jars("spark")),
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": folder,
