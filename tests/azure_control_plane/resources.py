@@ -37,10 +37,14 @@ class Stored:
 
 @dataclass
 class Resources:
-    """By resource id, whatever its case. `deleted_vaults` has what is told of vaults that were deleted, by name."""
+    """By resource id, whatever its case. `deleted_vaults` has what is told of vaults that were deleted, by name.
+
+    `is_cut_off`: one side of each peering was made anew, so that none connects any more.
+    """
 
     known: dict[str, Stored] = field(default_factory=dict)
     deleted_vaults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    is_cut_off: bool = False
 
     def find(self, resource_id: str) -> Stored | None:
         """The resource of that id."""
@@ -94,6 +98,8 @@ class Resources:
 
     def _peering_state(self, stored: Stored) -> str:
         """Initiated until the other side is there too; even then it takes its time."""
+        if self.is_cut_off:
+            return "Disconnected"
         network = stored.resource.id.rpartition("/virtualNetworkPeerings/")[0].lower()
         other = stored.resource.body["properties"]["remoteVirtualNetwork"]["id"]
         back = [one for one in self.below(other) if one.resource.type == _PEERING]

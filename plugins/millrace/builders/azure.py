@@ -59,9 +59,10 @@ def provision() -> None:
     approved = Approval(task_id="approve", subject=f"Deploy to Azure: {_WHAT}?", body=_PREVIEWED)
     deploy = DeployTemplateOperator(task_id="deploy", **told)
     preview >> is_real() >> approved >> deploy
-    told_endpoints = endpoints(deploy.output)
-    named = DeployTemplateOperator(task_id="named", **told | {"parameters": records(deploy.output, parameters)})
-    peered(deploy.output) >> named >> advertised(deploy.output) >> told_endpoints
+    told_endpoints, known = endpoints(deploy.output), records(deploy.output, parameters)
+    named = DeployTemplateOperator(task_id="named", **told | {"parameters": known})
+    # What skips comes after the peering: beside it, it would let those go on that pass over what is skipped.
+    peered(deploy.output) >> known >> named >> advertised(deploy.output) >> told_endpoints
     reached = CheckBrokersOperator(task_id="reached", environment=_ENVIRONMENT, told=told_endpoints)
     topics(deploy.output, told_endpoints) >> reached
 
@@ -78,7 +79,7 @@ def is_real() -> bool:
     return not _params()["dry_run"]
 
 
-@task.sensor(poke_interval=15, timeout=_PEERED_WITHIN.total_seconds(), mode="reschedule")
+@task.sensor(poke_interval=15, timeout=_PEERED_WITHIN.total_seconds(), mode="reschedule", retries=3, retry_delay=_PAUSE)
 def peered(outputs: Any) -> bool:
     from millrace.azure.environments import Environments
     from millrace.azure.hook import ResourceManagerHook

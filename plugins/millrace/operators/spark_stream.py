@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
-from millrace.platforms.protocol import JobStatus, RunningJob, SparkJob
+from millrace.platforms.protocol import JobStatus, RunningJob, SparkJob, UnknownJobError
 from millrace.supervision.connection import Connection, connect, unreachable
 from millrace.supervision.control import followed_stream, note_followed_stream
 from millrace.supervision.driver_log import LOG_LINES, excerpt
@@ -98,7 +98,7 @@ class SparkStreamOperator(BaseOperator):
             self._start(supervision, 0)
         try:
             status = supervision.connection.platform.state(last.job_id)
-        except MillraceError as error:  # the platform has forgotten the job
+        except UnknownJobError as error:
             self.log.warning("query %s: %s", self.query, error)
             self._start(supervision, last.failures)
         self._follow_up(supervision, last.job_id, status, last.failures, last.owner)

@@ -14,7 +14,7 @@ from databricks.sdk.service.jobs import BaseRun, Run, RunLifecycleStateV2State, 
 
 from jobs.errors import MillraceError
 from millrace.environment import Environment
-from millrace.platforms.databricks_client import RefusedError, Workspace, connect_workspace
+from millrace.platforms.databricks_client import MissingError, RefusedError, Workspace, connect_workspace
 from millrace.platforms.databricks_cluster import cluster_for
 from millrace.platforms.databricks_code import delivered_log, package_of, uploaded_wheel
 from millrace.platforms.databricks_policy import policy_id
@@ -22,7 +22,7 @@ from millrace.platforms.databricks_runs import driver_task, is_live, log_of, run
 from millrace.platforms.databricks_settings import DatabricksSettings
 from millrace.platforms.databricks_streams import ContinuousJobs
 from millrace.platforms.graceful import is_endless, stop_gracefully
-from millrace.platforms.protocol import STOP_GRACE, JobStatus, RunningJob, SparkJob
+from millrace.platforms.protocol import STOP_GRACE, JobStatus, RunningJob, SparkJob, UnknownJobError
 from millrace.supervision.control import Notes
 from millrace.waiting import until
 
@@ -177,7 +177,10 @@ class DatabricksPlatform:
         )
 
     def _run(self, run: int) -> Run:
-        return self.workspace.call(f"read the run {run}", lambda client: client.jobs.get_run(run))
+        try:
+            return self.workspace.call(f"read the run {run}", lambda client: client.jobs.get_run(run))
+        except MissingError as error:
+            raise UnknownJobError(f"job {run}: {error}") from error
 
     def _output(self, run: Run) -> RunOutput | None:
         """None where Databricks has none, or none yet: of a run that had no cluster, say."""
@@ -206,5 +209,5 @@ def _is_ending(run: BaseRun) -> bool:
 
 def _number(job_id: str) -> int:
     if not job_id.isdigit():
-        raise MillraceError(f"job {job_id}: no run of Databricks, whose ids are numbers; it ran on another platform")
+        raise UnknownJobError(f"job {job_id}: no run of Databricks, whose ids are numbers; it ran on another platform")
     return int(job_id)

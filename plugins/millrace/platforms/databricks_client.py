@@ -50,20 +50,23 @@ class Workspace:
         self._client: WorkspaceClient | None = None
 
     def call(self, what: str, request: Callable[[WorkspaceClient], Answer]) -> Answer:
-        """The answer. A login that is no longer accepted is taken anew, once.
+        """The answer. A login that is no longer accepted is taken anew, once: 401 says so, and of some tokens 403.
 
         Raises RefusedError for what Databricks refuses, with `what` was asked; MillraceError for a login that may not;
         the client's own error for what may pass.
         """
         try:
             return self._answer(what, request)
-        except Unauthenticated:
+        except (Unauthenticated, PermissionDenied):
             self._client = None
         try:
             return self._answer(what, request)
         except Unauthenticated as error:
             remedy = "renew what the connection holds"
             raise MillraceError(f"{what}: {self.host} does not accept the login ({error}); {remedy}") from error
+        except PermissionDenied as error:
+            remedy = "grant it to this login, or renew what the connection holds"
+            raise MillraceError(f"{what}: {self.host} does not allow it: {error}; {remedy}") from error
 
     def _answer(self, what: str, request: Callable[[WorkspaceClient], Answer]) -> Answer:
         if self._client is None:
@@ -74,8 +77,6 @@ class Workspace:
             raise MissingError(f"{what}: {self.host} has no such thing: {error}") from error
         except (BadRequest, ResourceConflict) as error:
             raise RefusedError(f"{what}: {self.host} refuses it ({type(error).__name__}): {error}") from error
-        except PermissionDenied as error:
-            raise MillraceError(f"{what}: {self.host} does not allow it: {error}; grant it to this login") from error
 
 
 def connect_workspace(settings: DatabricksSettings) -> Workspace:

@@ -21,7 +21,7 @@ from millrace.platforms.hdinsight_login import login_for
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from millrace.platforms.hdinsight_status import status_of_application, status_of_batch
 from millrace.platforms.hdinsight_store import JobStore
-from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob
+from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob, UnknownJobError
 from millrace.triggers.events import status_from_json, status_to_json
 
 __all__ = ["HdinsightPlatform", "hdinsight_platform"]
@@ -194,7 +194,7 @@ class HdinsightPlatform:
         record = self.store.read_json(f"jobs/{job_id}/job.json")
         if not record:
             where = self.store.uri("jobs")
-            raise MillraceError(f"job {job_id}: {where} has no such job; only the last {_KEPT} of a name are kept")
+            raise UnknownJobError(f"job {job_id}: {where} has no such job; only the last {_KEPT} of a name are kept")
         return record
 
     def _running_job(self, job_id: str) -> RunningJob:

@@ -18,7 +18,7 @@ from millrace.home import Home
 from millrace.platforms.local_folder import JobFolder, job_folders
 from millrace.platforms.local_spark import spark_launch
 from millrace.platforms.local_tree import end_session
-from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob
+from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob, UnknownJobError
 from millrace.stack.file_lock import exclusive
 
 __all__ = ["Launch", "LocalPlatform", "local_platform"]
@@ -133,7 +133,8 @@ class LocalPlatform:
     def _folder(self, job_id: str) -> JobFolder:
         folder = JobFolder(self.root / job_id)
         if not folder.read("job.json"):
-            raise MillraceError(f"job {job_id}: {self.root} has no such job; only the last {_KEPT} of a name are kept")
+            kept = f"only the last {_KEPT} of a name are kept"
+            raise UnknownJobError(f"job {job_id}: {self.root} has no such job; {kept}")
         return folder
 
     def _prune(self, name: str) -> None:

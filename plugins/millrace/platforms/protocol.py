@@ -8,9 +8,15 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-__all__ = ["JobCode", "JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform"]
+from jobs.errors import MillraceError
+
+__all__ = ["JobCode", "JobState", "JobStatus", "RunningJob", "SparkJob", "SparkPlatform", "UnknownJobError"]
 
 STOP_GRACE = timedelta(seconds=10)
+
+
+class UnknownJobError(MillraceError):
+    """The platform knows no such job, or not any more. Nothing else says so: a login that is refused may be renewed."""
 
 
 class JobState(StrEnum):
@@ -101,7 +107,7 @@ class SparkPlatform(Protocol):
         ...
 
     def state(self, job_id: str) -> JobStatus:
-        """Where the job is; raises MillraceError for an id that the platform does not know (any more)."""
+        """Where the job is; raises UnknownJobError for an id that the platform does not know (any more)."""
         ...
 
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from jobs.errors import MillraceError
-from millrace.platforms.protocol import JobState, JobStatus, SparkPlatform
+from millrace.platforms.protocol import JobState, JobStatus, SparkPlatform, UnknownJobError
 
 __all__ = ["job_end"]
 
@@ -27,7 +26,8 @@ async def job_end(
     """How the job ended. It is asked for every `poll`, first after `settle`: Airflow marks a try as failed whose
     trigger answers before the scheduler has seen the worker go that deferred it, which takes seconds under load.
 
-    A platform that does not answer is asked again, for ever; a job that it has forgotten is LOST.
+    A platform that does not answer, or refuses the login, is asked again, for ever: the job may live. One that it has
+    forgotten is LOST.
     """
     unknown, wait = 0, settle
     while True:
@@ -35,7 +35,7 @@ async def job_end(
         wait = poll
         try:
             status = await asyncio.to_thread(lambda: platform().state(job_id))
-        except MillraceError as error:
+        except UnknownJobError as error:
             unknown += 1
             log.warning("%s", error)
             if unknown >= _MAX_UNKNOWN:

@@ -289,7 +289,11 @@ def test_a_service_principals_token_that_is_no_longer_good_is_fetched_again(
     assert [request.path for request in server.requests].count("/oidc/v1/token") == 2
 
 
-def test_a_renewed_access_token_is_taken_from_the_connection(server: Server, tmp_path: Path, home: Home) -> None:
+@pytest.mark.parametrize("refusal", [(401, "UNAUTHENTICATED"), (403, "PERMISSION_DENIED")])
+def test_a_renewed_access_token_is_taken_from_the_connection(
+    server: Server, tmp_path: Path, home: Home, refusal: tuple[int, str]
+) -> None:
+    server.refusal = refusal
     keep(home, "dbx", "token", "old-token")
     server.access.add("old-token")
     workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
@@ -299,10 +303,17 @@ def test_a_renewed_access_token_is_taken_from_the_connection(server: Server, tmp
     assert workspace.call("list", lambda client: list(client.jobs.list())) == []
 
 
-def test_a_login_that_is_not_accepted_is_an_error_without_the_login(server: Server, tmp_path: Path, home: Home) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [((401, "UNAUTHENTICATED"), "accept the login"), ((403, "PERMISSION_DENIED"), "allow it")],
+)
+def test_a_login_that_is_not_accepted_is_an_error_without_the_login(
+    server: Server, tmp_path: Path, home: Home, refusal: tuple[int, str], told: str
+) -> None:
+    server.refusal = refusal
     keep(home, "dbx", "token")
     workspace = connect_workspace(dataclasses.replace(settings_of(load(tmp_path)), host=server.host, connection="dbx"))
-    with pytest.raises(MillraceError, match=r"list the jobs: http.* does not accept the login") as error:
+    with pytest.raises(MillraceError, match=rf"list the jobs: http.* does not {told}.*renew what the") as error:
         workspace.call("list the jobs", lambda client: list(client.jobs.list()))
     assert SECRET not in str(error.value)
 

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import MillraceError
-from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob
+from millrace.platforms.protocol import STOP_GRACE, JobState, JobStatus, RunningJob, SparkJob, UnknownJobError
 
 
 @dataclass
@@ -43,7 +42,7 @@ class FakePlatform:
             self.failures_to_answer -= 1
             raise ConnectionError("the gateway is down")
         if job_id not in self._statuses:
-            raise MillraceError(f"job {job_id}: unknown")
+            raise UnknownJobError(f"job {job_id}: unknown")
         return self._statuses[job_id]
 
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:

@@ -7,6 +7,7 @@ import logging
 import time
 from datetime import timedelta
 
+from jobs.errors import MillraceError
 from millrace.platforms.protocol import JobState, JobStatus, SparkJob
 from millrace.triggers.events import status_from_json, status_to_json
 from millrace.triggers.spark_job import SparkJobTrigger
@@ -55,6 +56,27 @@ def test_the_first_question_is_not_asked_at_once() -> None:
     before = time.monotonic()
     asyncio.run(job_end(lambda: platform, running.id, LOG, settle=timedelta(milliseconds=200), poll=SHORT))
     assert time.monotonic() - before >= 0.2
+
+
+class RefusingPlatform(FakePlatform):
+    """Refuses the login for a while, as after a token's end."""
+
+    refused = 0
+
+    def state(self, job_id: str) -> JobStatus:
+        self.refused += 1
+        if self.refused <= 5:
+            raise MillraceError("the workspace does not accept the login")
+        return super().state(job_id)
+
+
+def test_a_job_whose_platform_refuses_the_login_is_not_lost_one_that_it_has_forgotten_is() -> None:
+    platform = RefusingPlatform()
+    running = platform.submit(SparkJob("q", (), "me"))
+    platform.end(running.id, 0)
+    ended = asyncio.run(job_end(lambda: platform, running.id, LOG, settle=SHORT, poll=SHORT))
+    assert (ended.state, platform.refused) == (JobState.SUCCEEDED, 6)
+    assert asyncio.run(job_end(lambda: platform, "another", LOG, settle=SHORT, poll=SHORT)).state is JobState.LOST
 
 
 def test_triggers_and_events_survive_the_database() -> None:

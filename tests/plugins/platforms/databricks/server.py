@@ -46,7 +46,10 @@ class Fault:
 
 @dataclass
 class Server:
-    """`logins` are the service principals, `access` the tokens that are good now; `is_entras` knows Entra's tokens."""
+    """`logins` are the service principals, `access` the tokens that are good now; `is_entras` knows Entra's tokens.
+
+    `refusal`: how a login is refused; a personal access token that has ended with 403, by what users of the SDK report.
+    """
 
     workspace: Workspace
     logins: dict[str, str] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Server:
     is_entras: Callable[[str], bool] = lambda token: False
     requests: list[Request] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
+    refusal: tuple[int, str] = (401, "UNAUTHENTICATED")
     faults: list[Fault] = field(default_factory=list)
     host: str = ""
 
@@ -78,7 +82,7 @@ class Server:
     def check_login(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not (token in self.access or self.is_entras(token)):
-            raise ApiError(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type")
+            raise ApiError(*self.refusal, "Invalid access token.")
 
 
 class _Handler(BaseHTTPRequestHandler):
