@@ -9,11 +9,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.decode import decode
+from jobs.errors import UsageError
 from jobs.kafka import read_stream
 from jobs.lake import RAW_VERSION, Lake, archive_query
 from jobs.lake_files import LakeFiles
-from jobs.manifest import archive_facts, fit_checkpoint
-from jobs.tables import ensure_table
+from jobs.manifest import archive_facts, fit_checkpoint, refuse_headless
+from jobs.tables import ensure_table, read_table
 from jobs.topic import Topic
 from jobs.version import decoder_fingerprint
 
@@ -67,14 +68,18 @@ def recent_days() -> str:
 def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str, trigger: timedelta) -> StreamingQuery:
     """Starts (or resumes) the archive query. Delta's sink writes each micro-batch once, by its checkpoint's id.
 
-    Raises UsageError when its checkpoint does not fit: see `jobs.manifest`.
+    Raises UsageError when its checkpoint does not fit (see `jobs.manifest`), or is gone while its rows are there: a new
+    one would archive again whatever Kafka still holds.
     """
     records = read_stream(spark, topic, bootstrap, {"startingOffsets": "earliest"})
     rows = to_raw(records, topic)
     ensure_table(spark, rows.schema, lake.raw(topic.name), ["event_date"], _PROPERTIES)
     query = archive_query(topic.name)
     checkpoint = lake.checkpoint(query, RAW_VERSION)
-    fit_checkpoint(LakeFiles(spark), checkpoint, archive_facts(topic))
+    files = LakeFiles(spark)
+    if not files.exists(f"{checkpoint}/metadata"):
+        _check_unused(spark, files, checkpoint, lake.raw(topic.name))
+    fit_checkpoint(files, checkpoint, archive_facts(topic))
     return (
         rows.writeStream.format("delta")
         .queryName(query)
@@ -84,3 +89,13 @@ def start_archive(spark: SparkSession, topic: Topic, lake: Lake, bootstrap: str,
         .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
         .start(lake.raw(topic.name))
     )
+
+
+def _check_unused(spark: SparkSession, files: LakeFiles, checkpoint: str, uri: str) -> None:
+    refuse_headless(files, checkpoint, "archive a topic of another name")
+    if read_table(spark, uri).limit(1).count():
+        raise UsageError(
+            f"checkpoint {checkpoint} is gone, but {uri} holds records: a new checkpoint begins with the earliest that"
+            " Kafka holds, and they would be in the archive twice; put the checkpoint back from a copy, or archive a"
+            " topic of another name"
+        )

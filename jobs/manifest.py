@@ -16,7 +16,7 @@ from jobs.pipeline import Pipeline
 from jobs.plan import plan_nodes
 from jobs.topic import Topic
 
-__all__ = ["archive_facts", "check_restart", "fit_checkpoint", "speed_facts", "write_manifest"]
+__all__ = ["archive_facts", "check_restart", "fit_checkpoint", "refuse_headless", "speed_facts", "write_manifest"]
 
 Facts = Dict[str, str]
 
@@ -67,6 +67,16 @@ def fit_checkpoint(files: LakeFiles, checkpoint: str, facts: Facts) -> None:
         check_restart(files, checkpoint, facts)
     else:
         write_manifest(files, checkpoint, facts)
+
+
+def refuse_headless(files: LakeFiles, checkpoint: str, or_else: str) -> None:
+    """Raises UsageError where a checkpoint that has no metadata has entries; `or_else`: what to do without a copy."""
+    left = [name for name in ("offsets", "commits") if files.names(f"{checkpoint}/{name}")]
+    if left:
+        raise UsageError(
+            f"checkpoint {checkpoint} has {' and '.join(left)}, but no metadata, which names the query; restore the"
+            f" whole folder from a copy, or {or_else}"
+        )
 
 
 def check_restart(files: LakeFiles, checkpoint: str, facts: Facts) -> None:

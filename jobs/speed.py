@@ -16,10 +16,10 @@ from jobs.kafka import read_stream
 from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lake_files import LakeFiles
 from jobs.layers import interval_of, transform_events
-from jobs.manifest import check_restart, speed_facts, write_manifest
+from jobs.manifest import check_restart, refuse_headless, speed_facts, write_manifest
 from jobs.pipeline import Pipeline
 from jobs.progress import ProgressJournal
-from jobs.starting import Start, find_start, note_start
+from jobs.starting import Start, find_start, note_start, noted_options
 from jobs.tables import ensure_table, read_table
 from jobs.update_log import UpdateLog
 
@@ -62,9 +62,11 @@ def start_speed(
     earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")
     begins = not resumes and not earlier.is_under_way
-    start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe") if begins else Start({})
     if begins:
+        start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe")
         note_start(files, checkpoint, start)
+    else:
+        start = Start(noted_options(files, checkpoint))
     records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
     log = _log(records, pipeline)
     facts = speed_facts(spark, pipeline, log)
@@ -106,12 +108,7 @@ def newest_rows(log: DataFrame, pipeline: Pipeline) -> DataFrame:
 
 
 def _check_unused(spark: SparkSession, files: LakeFiles, checkpoint: str, uri: str, version: str) -> None:
-    left = [name for name in ("offsets", "commits") if files.names(f"{checkpoint}/{name}")]
-    if left:
-        raise UsageError(
-            f"checkpoint {checkpoint} has {' and '.join(left)}, but no metadata, which names the query; restore the"
-            " whole folder from a copy, or raise the pipeline's `revision` to start a new version"
-        )
+    refuse_headless(files, checkpoint, "raise the pipeline's `revision` to start a new version")
     if files.is_table(uri) and read_table(spark, uri).where(F.col("_version") == version).limit(1).count():
         raise UsageError(
             f"checkpoint {checkpoint} is gone, but {uri} holds rows of version {version}: a new checkpoint counts"

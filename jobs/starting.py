@@ -22,7 +22,7 @@ from jobs.serving_table import preferred_versions
 from jobs.tables import read_table
 from jobs.topic import Topic
 
-__all__ = ["Archived", "Start", "find_start", "note_start"]
+__all__ = ["Archived", "Start", "find_start", "note_start", "noted_options"]
 
 _STARTED = "started.json"
 
@@ -67,7 +67,17 @@ def find_start(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: str
 def note_start(files: LakeFiles, checkpoint: str, start: Start) -> None:
     """Beside the checkpoint. What the version has of earlier intervals is only what came late for them."""
     since = start.whole_from and start.whole_from.isoformat()
-    files.replace(f"{checkpoint}/{_STARTED}", json.dumps({"whole_from": since}))
+    files.replace(f"{checkpoint}/{_STARTED}", json.dumps({"whole_from": since, "options": start.options}))
+
+
+def noted_options(files: LakeFiles, checkpoint: str) -> Dict[str, str]:
+    """`Start.options` as the checkpoint's first driver noted them; none, where an older Millrace did.
+
+    Spark notes offsets of its own only once Kafka has answered: a query that is started again before that would begin
+    where Kafka ends. Later it asks for nothing.
+    """
+    noted: Dict[str, Any] = json.loads(files.read(f"{checkpoint}/{_STARTED}") or "{}")
+    return dict(noted.get("options") or {})
 
 
 def _find_start(

@@ -97,6 +97,33 @@ def test_a_lost_checkpoint_is_refused_while_its_rows_are_there(new_run: Callable
         run.stream([])
 
 
+def test_an_archive_that_lost_its_checkpoint_archives_nothing_twice(new_run: Callable[[], LayerRuns]) -> None:
+    run = new_run()
+    run.produce([tick(NOON)])
+    run.archive()
+    checkpoint = run.checkpoint(archive_query(run.pipeline.topic.name), RAW_VERSION)
+    (checkpoint / "metadata").unlink()
+    with pytest.raises(UsageError, match=r"has offsets and commits, but no metadata.* archive a topic of another name"):
+        run.archive()
+    shutil.rmtree(checkpoint)
+    with pytest.raises(UsageError, match=r"checkpoint .* is gone, but .* holds records: .* put the checkpoint back"):
+        run.archive()
+    assert run.raw_rows().count() == 1
+
+
+def test_a_query_that_died_before_it_noted_where_it_begins_begins_there(new_run: Callable[[], LayerRuns]) -> None:
+    """Spark writes `metadata` when it starts a query, and its first offsets once Kafka has answered."""
+    run = new_run()
+    run.stream([])
+    checkpoint = run.checkpoint(speed_query(run.pipeline.name))
+    for name in ("sources", "offsets", "commits", "state"):
+        shutil.rmtree(checkpoint / name)
+    shutil.rmtree(run.lake.speed(run.pipeline.name).removeprefix("file://"))  # it has a first, empty micro-batch
+    sent = run.produce([tick(NOON), tick(NOON + timedelta(minutes=1))])
+    sent += run.stream([[tick(NOON + timedelta(minutes=2))]])
+    assert run.speed_rows() == high_low([found for found in map(read_tick, sent) if found])
+
+
 def test_a_new_version_replays_from_the_first_unpublished_interval(new_run: Callable[[], LayerRuns]) -> None:
     run = new_run()
     days = [NOON + number * DAY for number in range(5)]
@@ -110,4 +137,4 @@ def test_a_new_version_replays_from_the_first_unpublished_interval(new_run: Call
     assert run.speed_rows("v2") == high_low(ticks[1:])
     assert run.speed_rows("v1") == high_low(ticks)
     noted = run.checkpoint(speed_query(run.pipeline.name), "v2") / "started.json"
-    assert json.loads(noted.read_text()) == {"whole_from": intervals[2].start.isoformat()}
+    assert json.loads(noted.read_text())["whole_from"] == intervals[2].start.isoformat()
