@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from jobs.accepted_losses import accepted_losses
 from jobs.checkpoint import Checkpoint, of_topic
 from jobs.interval import Interval
 from jobs.lake import Lake, speed_query
@@ -69,10 +70,13 @@ def whole_intervals(
     environment: Environment, pipeline: Pipeline, version: str, intervals: Collection[str]
 ) -> frozenset[str]:
     """Those of `intervals` (ids) that its stream has read from their beginning (see `jobs.starting`): of an earlier one
-    it has rows of what came late alone."""
+    it has rows of what came late alone. Nor those that began before it went on behind a loss that was accepted, which
+    may have been of them."""
     if not intervals:
         return frozenset()
-    folder = Lake("").checkpoint(speed_query(pipeline.name), version)
-    noted = (LakeStore(environment).read_json(f"{folder}/started.json") or {}).get("whole_from")
-    begun = datetime.fromisoformat(noted) if noted else None
+    store, folder = LakeStore(environment), Lake("").checkpoint(speed_query(pipeline.name), version)
+    noted = (store.read_json(f"{folder}/started.json") or {}).get("whole_from")
+    topic = declared(environment, pipeline, version).topic.name
+    skips = [loss.when for loss in accepted_losses(TextFiles(store), Lake(""), topic) if folder in loss.skipped]
+    begun = max([*skips, *([datetime.fromisoformat(noted)] if noted else [])], default=None)
     return frozenset(each for each in intervals if begun is None or each >= Interval(begun, begun).id)

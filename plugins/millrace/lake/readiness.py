@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from jobs.errors import MillraceError
+from jobs.interval import Interval
 from jobs.lake import speed_stream
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
 from millrace.lake.catch_up import offsets_to_reach, processed_offsets, whole_intervals
 from millrace.lake.declared import declared
+from millrace.lake.outdated import outdated
 from millrace.lake.progress import behind
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions, served_version
@@ -112,9 +114,10 @@ def switch_problems(
 
     Its stream must have reached `offsets` (see `served_offsets`); it must have rows of each interval that the speed
     layer serves, and have read that from its beginning; it must have published every served interval that ended in the
-    last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version;
-    intervals must be of one length. Where it reads another topic, no event may lack in the view for that, unless with
-    `leave_events` (see `millrace.lake.topic_change`). Who looks again gives the same `log` each time.
+    last `look_back` (default: ever), unless with `allow_older`, by which these stay served by the older version; what
+    both have published it must have as whole as the served one (see `millrace.lake.outdated`); intervals must be of one
+    length. Where it reads another topic, no event may lack in the view for that, unless with `leave_events` (see
+    `millrace.lake.topic_change`). Who looks again gives the same `log` each time.
     """
     versions = preferred_versions(environment, pipeline)
     published = all_publications(environment, pipeline)
@@ -131,6 +134,7 @@ def switch_problems(
         *_vanishing(pipeline, version, shown - of_version - whole),
         *([] if leave_events or lengths else topic_changes(environment, pipeline, version, log)),
         *([] if allow_older else _older(pipeline, version, older)),
+        *([] if lengths else _outdated(pipeline, version, outdated(environment, pipeline, version))),
         *lengths,
     ]
 
@@ -182,6 +186,15 @@ def _older(pipeline: Pipeline, version: str, older: Collection[Publication]) -> 
             f" them: {_listed([each.interval.id for each in older])}; run them under version {version}:"
             f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …` (a switch leaves them"
             " there with --allow-older)"
+        )
+
+
+def _outdated(pipeline: Pipeline, version: str, lacking: Mapping[Interval, str]) -> Iterator[str]:
+    if lacking:
+        listed = _listed([f"{each.id} {why}" for each, why in lacking.items()])
+        yield (
+            f"{len(lacking)} intervals that it has published, the served version has published better since: {listed};"
+            f" run them again: `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 
 

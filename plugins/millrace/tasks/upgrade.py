@@ -49,9 +49,10 @@ class Plan(TypedDict):
 def plan_upgrade(pipeline: Pipeline, backfill_days: float | None, environment_name: str | None) -> Plan:
     """The version of the code here against the served one; raises AirflowSkipException where nothing is to be done.
 
-    The intervals are those that are published and served, but not by the new version; of the last `backfill_days`. And
-    those that the speed layer serves and that lie before them: the new stream begins behind what is published. Not
-    those of another topic, that the pipeline read once: its records are not in the archive that a run would read now.
+    The intervals are those that are published and served, but not by the new version, of the last `backfill_days`;
+    those that both have published, where the served version has more since. And those that the speed layer serves and
+    that lie before them: the new stream begins behind what is published. Not those of another topic, that the pipeline
+    read once: its records are not in the archive that a run would read now.
     Raises AirflowFailException where the intervals of the new version are of another length: it could not be served.
     """
     from jobs.version import fingerprint
@@ -198,9 +199,11 @@ def _before_the_published(environment: Environment, pipeline: Pipeline, version:
 
 
 def _to_backfill(environment: Environment, pipeline: Pipeline, version: str, since: datetime | None) -> list[Interval]:
+    from millrace.lake.outdated import outdated
     from millrace.lake.pending_late import is_of_topic
     from millrace.lake.published import publications, publications_of
 
     done = {found.interval for found in publications_of(environment, pipeline, version)}
     served = [found.interval for found in publications(environment, pipeline) if is_of_topic(pipeline, found)]
-    return [each for each in served if each not in done and (since is None or each.end > since)]
+    lacking = outdated(environment, pipeline, version)  # however old: it would take an answer back
+    return [each for each in served if each in lacking or (each not in done and (since is None or each.end > since))]

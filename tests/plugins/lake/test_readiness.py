@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobs.accepted_losses import AcceptedLoss
 from jobs.errors import UsageError
 from jobs.interval import Interval
+from jobs.pipeline import Pipeline
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
 from millrace.lake.published import publish
@@ -18,15 +21,26 @@ from millrace.lake.serving import begin_serving, switch
 from millrace.lake.store import LakeStore
 from millrace.lake.versions import version_states
 from tests.plugins.lake.lake_rows import certificate, interval, write_processed, write_speed
+from tests.plugins.lake.raw_rows import archive
 
 DAY = timedelta(days=1)
 TODAY = Interval.of(datetime.now(UTC), DAY)
 YESTERDAY = Interval.of(TODAY.start - DAY, DAY)
 
 
-def published(environment: Environment, day: Interval, version: str, pipeline=stock_high_low) -> None:
-    run, result = f"{version} {day.id}", {"rows_read": 1}
-    publish(environment, pipeline, day, run=run, version=version, certificate=certificate(1), result=result)
+def published(
+    environment: Environment,
+    day: Interval,
+    version: str,
+    pipeline: Pipeline = stock_high_low,
+    *,
+    rows_read: int = 1,
+    raw_version: int = 0,
+    partial: Sequence[str] = (),
+) -> None:
+    run, proof = f"{version} {day.id} {raw_version}", replace(certificate(raw_version), partial=list(partial))
+    result = {"rows_read": rows_read}
+    assert publish(environment, pipeline, day, run=run, version=version, certificate=proof, result=result)
 
 
 def problems(environment: Environment, **how: object) -> list[str]:
@@ -88,6 +102,31 @@ def test_served_intervals_that_the_version_has_not_published_keep_it_back_unless
     assert problems(two_versions, allow_older=True) == []
 
 
+def test_what_the_served_version_has_published_better_since_keeps_it_back(
+    two_versions: Environment,
+) -> None:
+    """v2 backfilled a day; late events came, and a night repaired what is served: v1's."""
+    noon = interval(0).start + DAY / 2
+    archive(two_versions, noon)
+    assert problems(two_versions) == [], "both lack it alike"
+    archive(two_versions, noon), archive(two_versions, noon)
+    published(two_versions, interval(0), "v1", rows_read=3, raw_version=2)
+    (problem,) = problems(two_versions, allow_older=True)
+    assert f"the served version has published better since: {interval(0).id} without 2 late events; run" in problem
+    published(two_versions, interval(0), "v2", rows_read=3, raw_version=2)
+    assert problems(two_versions) == []
+
+
+def test_a_partial_run_does_not_take_the_place_of_a_complete_one(two_versions: Environment) -> None:
+    published(two_versions, interval(2), "v1")
+    published(two_versions, interval(2), "v2", partial=["the archive is behind"])
+    (problem,) = problems(two_versions)
+    assert f"{interval(2).id} partial; run them again" in problem
+    published(two_versions, interval(3), "v1", partial=["the archive is behind"])
+    published(two_versions, interval(3), "v2", partial=["the archive is behind"])
+    assert problems(two_versions) == [problem]
+
+
 def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Environment) -> None:
     published(two_versions, interval(2), "v1")
     published(two_versions, YESTERDAY, "v1")
@@ -118,6 +157,18 @@ def test_rows_of_an_interval_that_its_stream_has_read_in_part_are_no_answer(two_
     assert problem.startswith("2 intervals that the speed layer serves would have no rows, or only late ones")
     assert f"{interval(1).id}, {interval(2).id}; wait" in problem
     LakeStore(two_versions).write_json(began, {"whole_from": None})
+    assert problems(two_versions) == []
+
+
+def test_a_stream_that_went_on_behind_an_accepted_loss_has_not_read_the_intervals_from_before(
+    two_versions: Environment,
+) -> None:
+    stream, now = "checkpoints/stock_high_low__speed/v2", datetime.now(UTC)
+    loss = AcceptedLoss("l", "stock_ticks", None, "ada", now, "why", {0: (8, 10)}, {stream: {0: (5, 8)}}, [])
+    LakeStore(two_versions).write_json("accepted_loss/stock_ticks/l.json", loss.to_json())
+    (problem,) = problems(two_versions)
+    assert f"have no rows, or only late ones: {interval(1).id}; wait" in problem
+    published(two_versions, interval(1), "v2")
     assert problems(two_versions) == []
 
 

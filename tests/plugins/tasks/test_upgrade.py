@@ -29,7 +29,7 @@ from millrace.supervision.control import StreamControl
 from millrace.tasks import upgrade
 from millrace.tasks.upgrade import Plan
 from tests.plugins.lake.lake_rows import certificate, write_batch, write_speed
-from tests.plugins.lake.raw_rows import local_environment
+from tests.plugins.lake.raw_rows import archive, local_environment
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
 NAME, DAY = stock_high_low.name, timedelta(days=1)
@@ -78,6 +78,18 @@ def test_served_intervals_that_the_new_version_has_not_published_are_planned(lak
     plan = upgrade.plan_upgrade(stock_high_low, None, None)
     assert plan == Plan(version=NEW, served=OLD, serving=1, intervals=[days_ago(40).id, days_ago(3).id])
     assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(3).id]
+
+
+def test_what_is_published_better_since_is_run_again_however_old(lake_here: Environment) -> None:
+    """The new version published it before late events came, which a night has repaired for the served version."""
+    for version in (OLD, NEW):
+        published(lake_here, days_ago(40), version)
+    assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == []
+    for _ in range(5):
+        archive(lake_here, days_ago(40).start)
+    repaired = {"run": "repair", "version": OLD, "certificate": certificate(4), "result": {"rows_read": 5}}
+    assert publish(lake_here, stock_high_low, days_ago(40), **repaired)  # type: ignore[arg-type]
+    assert upgrade.plan_upgrade(stock_high_low, 30, None)["intervals"] == [days_ago(40).id]
 
 
 def test_the_candidate_is_given_what_was_planned(lake_here: Environment) -> None:
