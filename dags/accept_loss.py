@@ -16,9 +16,11 @@ from airflow.sdk import DAG, Param, get_current_context, task
 from jobs.topics import TOPICS
 
 NAMES = sorted(TOPICS)
+VERSIONS = "Neither served nor the code's, whose streams are to go on too: one that is rolled back to, say."
 PARAMS = {
     "topic": Param(NAMES[0], type="string", enum=NAMES, title="Topic", description="Whose loss to accept."),
     "reason": Param("", type="string", title="Reason", description="For whoever finds it in the ledger."),
+    "versions": Param([], type="array", items={"type": "string"}, title="Versions", description=VERSIONS),
     "confirm": Param(False, type="boolean", title="Give the offsets up", description="Off: only show what is lost."),
 }
 

@@ -78,7 +78,7 @@ def not_accepted(environment: Environment, topic: str) -> list[str]:
     if table is None:
         return []
     told = {
-        f"{_LOST}{{}}{_REMEDY.format(topic=topic)}": {*Kind.LOSSES, Kind.MISSING},
+        f"{_LOST}{{}}{_REMEDY.format(topic=topic)}": Kind.LACKING,
         "the ledger does not know yet why records are not in the archive{}; Kafka is asked again": {Kind.UNKNOWN},
         "the archive has records twice{}": {Kind.DOUBLED},
     }

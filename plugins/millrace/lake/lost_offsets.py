@@ -15,6 +15,7 @@ from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topic import Topic
 from jobs.version import fingerprint
 from millrace.environment import Environment
+from millrace.lake.declared import declared
 from millrace.lake.ledger import Ledger, update_ledger
 from millrace.lake.ledger.entries import Kind
 from millrace.lake.ledger.kafka_topic import KafkaTopic, ask_kafka
@@ -72,12 +73,14 @@ def _streams(environment: Environment, topic: Topic, versions: Collection[str]) 
     store = LakeStore(environment)
     yield _archive(topic.name)
     for pipeline in map(find_pipeline, pipeline_names()):
-        if pipeline.topic.name == topic.name:
-            wanted = {served_version(environment, pipeline), fingerprint(pipeline), *versions}
-            folder = Lake("").checkpoint(speed_query(pipeline.name), "")
-            yield from (f"{folder}/{version}" for version in store.folders(folder) if version in wanted)
-            if pipeline.alerts:
-                yield Lake("").checkpoint(alerts_query(pipeline.name), topic.name)
+        wanted = {served_version(environment, pipeline), fingerprint(pipeline), *versions}
+        folder = Lake("").checkpoint(speed_query(pipeline.name), "")
+        for version in sorted(wanted.intersection(store.folders(folder))):
+            # While a pipeline moves to another topic, its versions read different ones.
+            if declared(environment, pipeline, version).topic.name == topic.name:
+                yield f"{folder}/{version}"
+        if pipeline.alerts and pipeline.topic.name == topic.name:
+            yield Lake("").checkpoint(alerts_query(pipeline.name), topic.name)
 
 
 def _archive(topic: str) -> str:
@@ -103,11 +106,11 @@ def _following(files: TextFiles, stream: str, topic: str, held: HeldOffsets) -> 
 def _lost(
     environment: Environment, topic: Topic, kafka: KafkaTopic, ledger: Ledger, skipped: Skips
 ) -> Iterator[LostRange]:
-    """What the archive would skip, and what the ledger knows to be lost, less what is accounted for."""
+    """What the archive would skip, and what the ledger knows that it lacks, less what is accounted for."""
     neighbours, now = Neighbours(environment, topic), datetime.now(UTC)
     new = Kind.RETENTION if kafka.facts.forgets else Kind.TRUNCATION
     for partition in sorted({*skipped, *ledger.partitions}):
-        known = [(e.kind, [(e.start, e.end)]) for e in ledger.of(partition, Kind.LOSSES) if e.start < e.end]
+        known = [(e.kind, [(e.start, e.end)]) for e in ledger.of(partition, Kind.LACKING) if e.start < e.end]
         told: Ranges = [(e.start, e.end) for e in ledger.of(partition) if e.start < e.end]
         hole = union([skipped[partition]]) if partition in skipped else []
         for kind, ranges in [*known, (new, subtract(hole, union(told)))]:

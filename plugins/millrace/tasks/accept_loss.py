@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobs.topics import find_topic
@@ -16,8 +17,11 @@ __all__ = ["accept_topic_loss", "who_triggered"]
 _log = logging.getLogger(__name__)
 
 
-def accept_topic_loss(topic: str, reason: str, confirm: bool, who: str, environment_name: str | None) -> dict[str, Any]:
-    """Logs what of the topic is lost; with `confirm`, accepts exactly that. Returns both, as JSON.
+def accept_topic_loss(
+    topic: str, reason: str, versions: Sequence[str], confirm: bool, who: str, environment_name: str | None
+) -> dict[str, Any]:
+    """Logs what of the topic is lost; with `confirm`, accepts exactly that. Returns both, as JSON. `versions`: see
+    `find_lost`.
 
     Raises MillraceError where Kafka cannot be asked, where it has another topic of that name, and without a reason.
     """
@@ -26,7 +30,7 @@ def accept_topic_loss(topic: str, reason: str, confirm: bool, who: str, environm
     from millrace.lake.lost_offsets import find_lost
 
     environment = environment_for_task(environment_name)
-    lost = find_lost(environment, find_topic(topic))
+    lost = find_lost(environment, find_topic(topic), versions)
     told = content(lost, None)
     for stream, skips in lost.streams.items():
         _log.warning("%s cannot read any more, by partition: %s", stream, skips)

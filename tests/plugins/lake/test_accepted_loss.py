@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 import pyarrow as pa
 import pytest
 
+from jobs.declaration import declaration_text
 from jobs.errors import MillraceError, UsageError
 from jobs.interval import Interval
 from jobs.lake import Lake
@@ -111,6 +112,24 @@ def test_a_loss_that_the_ledger_had_found_is_accepted_under_its_new_name(
     assert gaps(own_lake, topic) == [("accepted loss", 4, 8)]
 
 
+def test_what_the_archive_lacks_though_kafka_has_it_is_accepted_too(
+    own_lake: Environment, kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No query goes back for it: without that, no interval of the topic could ever be proven complete."""
+    topic = replace(stock_ticks, name=new_topic())
+    monkeypatch.setitem(TOPICS, topic.name, topic)
+    create_topic(kafka, topic.name)
+    send(kafka, topic.name, 10)
+    write_checkpoint(own_lake, topic.name, first={0: 0}, ends={0: 10})
+    archive(own_lake, topic.name, [0, 1, 2, 3, 6, 7, 8, 9], batch=0)
+    assert gaps(own_lake, topic) == [("missing", 4, 6)]
+    lost = find_lost(own_lake, topic)
+    assert (lost.streams, [(each.kind, each.start, each.end) for each in lost.ranges]) == ({}, [("missing", 4, 6)])
+    accept_loss(own_lake, lost, "ada", "a copy of the archive was put back")
+    assert gaps(own_lake, topic) == [("accepted loss", 4, 6)]
+    assert not find_lost(own_lake, topic)
+
+
 def test_what_the_archive_has_is_skipped_by_a_stream_and_lost_to_nobody(
     own_lake: Environment, kafka: str, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +154,28 @@ def test_what_the_archive_has_is_skipped_by_a_stream_and_lost_to_nobody(
     accept_loss(own_lake, lost, "ada", "why")
     assert not find_lost(own_lake, topic)
     assert update_ledger(own_lake, topic.name).ledger.is_complete
+
+
+def test_while_a_pipeline_moves_to_another_topic_each_version_is_asked_about_its_own(
+    own_lake: Environment, kafka: str, topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The served version reads the topic that lost records, and another one that the code here reads."""
+    other = replace(topic, name=new_topic())
+    create_topic(kafka, other.name)
+    send(kafka, other.name, 1)
+    here = replace(stock_high_low, topic=other)
+    monkeypatch.setattr("millrace.lake.lost_offsets.find_pipeline", lambda name: here)
+    begin_serving(own_lake, here, "served", by="a test")
+    folder, stream = f"checkpoints/archive__{topic.name}/1", "checkpoints/stock_high_low__speed"
+    store = LakeStore(own_lake)
+    store.write(Lake("").declaration("served"), declaration_text(replace(here, topic=topic)).encode())
+    for path in store.list(folder):
+        store.write(f"{stream}/served{path.removeprefix(folder)}", store.read(path) or b"")
+    lost = find_lost(own_lake, topic)
+    assert lost.streams == {folder: {0: (4, 6)}, f"{stream}/served": {0: (4, 6)}}
+    write_checkpoint(own_lake, other.name, first={0: 0}, ends={0: 1})
+    archive(own_lake, other.name, [0], batch=0)
+    assert not find_lost(own_lake, other), "its offsets are not those of the topic that the code reads"
 
 
 def test_intervals_that_a_lost_record_may_belong_to_are_found_by_its_neighbours(
@@ -285,12 +326,12 @@ def test_the_task_accepts_only_what_is_confirmed_and_with_a_reason(
     from millrace.tasks.accept_loss import accept_topic_loss, who_triggered
 
     monkeypatch.setattr("millrace.tasks.accept_loss.environment_for_task", lambda name: own_lake)
-    looked = accept_topic_loss(topic.name, "", False, "ada", None)
+    looked = accept_topic_loss(topic.name, "", [], False, "ada", None)
     assert (len(looked["lost"]), looked["accepted"]) == (1, None)
     with pytest.raises(UsageError, match="needs a reason"):
-        accept_topic_loss(topic.name, " ", True, "ada", None)
+        accept_topic_loss(topic.name, " ", [], True, "ada", None)
     who = who_triggered({"dag_run": SimpleNamespace(run_id="manual_1", triggering_user_name="ada")})  # type: ignore[typeddict-item]
-    assert accept_topic_loss(topic.name, "INC-1", True, who, None)["accepted"]["who"] == "ada"
+    assert accept_topic_loss(topic.name, "INC-1", [], True, who, None)["accepted"]["who"] == "ada"
     assert who_triggered({"dag_run": SimpleNamespace(run_id="manual_1")}) == "run manual_1"  # type: ignore[typeddict-item]
 
 

@@ -16,7 +16,8 @@ class Kind:
     """What a range of offsets is. Text, not an enumeration: a later release may write kinds that this one only shows.
 
     A gap of `HARMLESS` kind lost nothing, one of `LOSSES` lost something. `MISSING`: Kafka still has the record, the
-    archive should and does not. `ACCEPTED`: a person has accepted the loss; the detail says who, when and why.
+    archive should and does not; no query reads it again. `LACKING`: what a person may accept. `ACCEPTED`: a person has
+    accepted the loss; the detail says who, when and why.
     """
 
     ARCHIVED = "archived"
@@ -34,6 +35,7 @@ class Kind:
 
     HARMLESS = frozenset({BEFORE, MARKERS, ABORTED, COMPACTION})
     LOSSES = frozenset({RETENTION, TRUNCATION, RECREATED})
+    LACKING = LOSSES | {MISSING}
 
 
 @dataclass(frozen=True)
