@@ -21,13 +21,15 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def missed(
     environment: Environment, look: LookBack, speed: Mapping[str, int], until: datetime, within: timedelta
-) -> tuple[dict[Interval, int], list[Interval]]:
-    """Intervals that no published run serves, of whichever version, oldest first.
+) -> tuple[dict[Interval, int], dict[Interval, int]]:
+    """Intervals that no published run serves, of whichever version, oldest first, with the events that the archive has
+    for each.
 
-    First, with the events that the archive has for each: those that ended no longer than `within` before `until`, that
-    were complete by `until` as far as the topic allows records to be late, and that have such events or rows of the
-    speed layer. Then the older ones: only those that the speed layer serves, for an archive may well begin years before
-    anybody asks for its answers. `speed`: the intervals (their ids) that the served version has rows of.
+    First those that ended no longer than `within` before `until`, that were complete by `until` as far as the topic
+    allows records to be late, and that have such events or rows of the speed layer. Then the older ones: those that the
+    speed layer serves, and those since the oldest published one that have events: what came late for an empty day is in
+    no answer. Not those before, for an archive may well begin years before anybody asks for its answers. `speed`: the
+    intervals (their ids) that the served version has rows of.
     """
     pipeline, since = look.pipeline, until - within
     ended = [
@@ -36,9 +38,18 @@ def missed(
         if each.id not in look.answered and _is_due(environment, pipeline, each, until)
     ]
     archived = _archived_events(environment, pipeline, ended)
-    served = sorted(Interval.parse(each, pipeline.interval) for each in speed if each not in look.answered)
     recent = {each: archived.get(each, 0) for each in ended if archived.get(each) or each.id in speed}
-    return recent, [each for each in served if each.end < since]
+    return recent, _older(environment, look, speed, since)
+
+
+def _older(environment: Environment, look: LookBack, speed: Mapping[str, int], since: datetime) -> dict[Interval, int]:
+    length = look.pipeline.interval
+    served = {Interval.parse(each, length) for each in speed}
+    first = min((each.interval.end for each in look.published), default=since)
+    after = Interval.ended_within(first, since - _MICROSECOND, length)
+    unanswered = sorted(each for each in {*served, *after} if each.id not in look.answered and each.end < since)
+    archived = _archived_events(environment, look.pipeline, unanswered)
+    return {each: archived.get(each, 0) for each in unanswered if each in served or archived.get(each)}
 
 
 def _is_due(environment: Environment, pipeline: Pipeline, interval: Interval, until: datetime) -> bool:

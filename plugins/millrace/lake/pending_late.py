@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from jobs.interval import Interval
 from jobs.lake import Lake
@@ -19,6 +20,8 @@ from millrace.lake.published import Publication, publications
 from millrace.lake.tables import open_table
 
 __all__ = ["LookBack", "is_of_topic", "look_back", "overdue", "pending_late", "why_repaired"]
+
+_POLL = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -73,19 +76,25 @@ def look_back(environment: Environment, pipeline: Pipeline) -> LookBack:
 
 
 def overdue(
-    environment: Environment, look: LookBack, until: datetime, within: timedelta
+    environment: Environment,
+    look: LookBack,
+    until: datetime,
+    within: timedelta,
+    patience: timedelta = timedelta(minutes=1),
 ) -> tuple[dict[Interval, int], dict[Interval, int]]:
     """Published intervals that ended by `until` and whose run is no longer the best one, oldest first.
 
     These are those with pending late events, with their number, and those that are partial although their archive is
     proven complete by now, with 0 where no event is pending. Two dictionaries: those that ended no longer than `within`
-    before `until`, which are to be repaired, and the older.
+    before `until`, which are to be repaired, and the older. `patience`: how long the archive has in all to reach where
+    Kafka was when that was asked: it is always a little behind a topic that is written to.
     """
+    deadline = datetime.now(UTC) + patience
     found = [
         each.interval
         for each in look.published
         if each.interval.end <= until
-        and (look.pending[each.interval.id] > 0 or _would_prove_more(environment, look.pipeline, each))
+        and (look.pending[each.interval.id] > 0 or _would_prove_more(environment, look.pipeline, each, deadline))
     ]
     counts = {interval: max(0, look.pending[interval.id]) for interval in found}
     recent = {interval: count for interval, count in counts.items() if interval.end >= until - within}
@@ -120,11 +129,16 @@ def _archived(publication: Publication) -> int:
     return int(result.get("rows_archived", result.get("rows_read")) or 0)
 
 
-def _would_prove_more(environment: Environment, pipeline: Pipeline, publication: Publication) -> bool:
+def _would_prove_more(
+    environment: Environment, pipeline: Pipeline, publication: Publication, deadline: datetime
+) -> bool:
     """Whether a run now would not be as partial as this one is. What an accepted loss made partial stays so."""
     if not publication.partial:
         return False
-    interval = publication.interval
-    claim = interval_claim(environment, pipeline, interval)
-    proof = claim.try_look().proof()
+    claim = interval_claim(environment, pipeline, publication.interval)
+    look = claim.try_look()
+    while look.missing and look.needed and datetime.now(UTC) < deadline:
+        time.sleep(_POLL.total_seconds())
+        look = claim.try_look(look.needed)
+    proof = look.proof()
     return proof is not None and not set(publication.partial) <= set(proof.partial)

@@ -44,7 +44,7 @@ class Night:
 
         found, older = missed(self._environment, self._look, self._speed, until, within)
         if older:
-            _log.warning("%s", _served_by_speed(self._pipeline, older, within))
+            _log.warning("%s", _out_of_reach(self._pipeline, older, within))
         recent = {each: count for each, count in found.items() if each not in covered}
         left = elsewhere(recent)
         for interval in left:
@@ -80,9 +80,10 @@ def named(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_NAMED]) + (", …" if len(texts) > _NAMED else "")
 
 
-def _served_by_speed(pipeline: Pipeline, older: Collection[Interval], within: timedelta) -> str:
+def _out_of_reach(pipeline: Pipeline, older: Mapping[Interval, int], within: timedelta) -> str:
+    which = named([f"{interval.id} ({count:,} events)" for interval, count in older.items()])
     return (
-        f"{len(older)} intervals that ended more than {within} ago were missed, and the speed layer serves them:"
-        f" {named([interval.id for interval in older])}; create a backfill of their days, or run each with"
+        f"{len(older)} intervals that ended more than {within} ago were missed: no run of them is published, so what"
+        f" came late for them is in no answer: {which}; create a backfill of their days, or run each with"
         f" `millrace reprocess {pipeline.name} INTERVAL`"
     )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import airflow.settings  # noqa: F401 - first of all: it sets logging up anew, without pytest's handler
 import pytest
 
 from jobs.interval import Interval
@@ -77,15 +78,23 @@ def test_a_night_also_runs_what_the_nights_before_it_have_missed(
     assert "repaired" not in caplog.text  # a word for what was published
 
 
-def test_what_was_missed_before_the_look_back_and_the_speed_layer_serves_is_a_warning_with_the_remedy(
+def test_what_was_missed_before_the_look_back_is_a_warning_with_the_remedy(
     here: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen(here)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert (
-        "1 intervals that ended more than 7 days, 0:00:00 ago were missed, and the speed layer serves them" in warning
-    )
-    assert f"{day(11).id}; create a backfill of their days, or run each with `millrace reprocess" in warning
+    assert "1 intervals that ended more than 7 days, 0:00:00 ago were missed: no run of them is published" in warning
+    assert f"{day(11).id} (0 events); create a backfill of their days, or run each with `millrace reprocess" in warning
+
+
+def test_events_that_came_for_an_empty_day_after_the_look_back_are_told(
+    here: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is published of an empty day, and the speed layer has dropped them as late."""
+    publish_read(here, stock_high_low, day(10), 0)
+    chosen(here)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert f"{day(11).id} (0 events), {day(12).id} (1 events), {day(13).id} (1 events); create" in warning
 
 
 def test_a_new_pipeline_over_years_of_archive_starts_with_the_look_back(tmp_path: Path) -> None:
