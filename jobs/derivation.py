@@ -51,6 +51,10 @@ class WindowDerivation:
         """Its rows. `lacks`: `_lacks`, `_lacks_if_decoded` or `_lacks_if_read` (see `jobs.speed_reads.mark`)."""
         return self._by_class(lambda late: F.col(lacks).isNull() & ~late)
 
+    def batch(self) -> DataFrame:
+        """What batch answers, computed once more."""
+        return interval_rows(self._marked, self._pipeline, self._interval)
+
     def batch_without(self, kind: str) -> DataFrame:
         """What batch would answer without the events of a kind."""
         if kind == LATE:
@@ -115,6 +119,9 @@ class SessionDerivation:
         classes = sorted(row["_class"] for row in of_closed.select("_class").distinct().collect()) or [0]
         parts = [of_closed.where(F.col("_class") == each) for each in classes]
         return reduce(DataFrame.unionByName, [interval_rows(part, self._pipeline, self._interval) for part in parts])
+
+    def batch(self) -> DataFrame:
+        return interval_rows(self._placed, self._pipeline, self._interval)
 
     def batch_without(self, kind: str) -> DataFrame:
         return interval_rows(self._placed.where(~self._kind().eqNullSafe(kind)), self._pipeline, self._interval)

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from jobs.interval import Interval
+from jobs.layers import interval_rows
 from jobs.redecode import redecode
 from tests.oracle.arrivals import Arrival
 from tests.parity.layer_runs import LayerRuns
@@ -108,6 +110,22 @@ def test_a_speed_layer_that_decoded_what_was_redecoded_is_not_wrong(
     (result,) = run.reprocess([NOON], run.table(run.lake.raw(strict.name)).version())
     assert set(result["parity"]["causes"]) <= {"late", "redecoded"}
     assert causes(result) == {"12:01": "late"}
+
+
+def test_a_batch_answer_that_does_not_come_again_is_unexplained(
+    new_run: Callable[[], LayerRuns], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a transformation that answers otherwise each time: no late event accounts for that."""
+    run = new_run()
+    run.stream([[tick(0), tick(1), tick(1.5)], [tick(10)], [tick(0.5)]])
+
+    def unsteady(*arguments: Any) -> DataFrame:
+        rows = interval_rows(*arguments)
+        return rows.withColumn("volume", F.col("volume") + (F.minute("window_start") == 1).cast("long"))
+
+    monkeypatch.setattr("jobs.reprocess.interval_rows", unsteady)
+    (result,) = run.reprocess([NOON], run.archive())
+    assert causes(result) == {"12:01": "unexplained", "12:00": "late"}
 
 
 def test_a_wrong_answer_is_unexplained_whatever_else_is_late(new_run: Callable[[], LayerRuns]) -> None:
