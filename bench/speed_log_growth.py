@@ -61,7 +61,14 @@ def measure(spark: SparkSession, tables: dict[str, str], batches: int) -> None:
     files = {name: len(read_table(spark, uri).inputFiles()) for name, uri in tables.items()}
     reads: dict[str, list[float]] = {name: [] for name in tables}
     appends: dict[str, list[float]] = {name: [] for name in tables}
-    more = read_table(spark, tables["compacted"]).limit(SYMBOLS).cache()
+    more = spark.range(SYMBOLS).selectExpr(
+        "concat('S', id) AS symbol",
+        "TIMESTAMP '2026-11-20 13:00:00Z' AS window_start",
+        "CAST(1 AS DOUBLE) AS close",
+        "'20261120T000000Z' AS _interval",
+        f"CAST({batches + 1} AS LONG) AS _batch_id",
+        "'v1' AS _version",
+    )
     for _ in range(TIMES):
         for name, uri in tables.items():
             reads[name].append(_seconds(lambda uri=uri: _answer(spark, uri)))
@@ -100,6 +107,7 @@ def _session(folder: str) -> SparkSession:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.local.dir": folder,
+        "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",

@@ -49,6 +49,7 @@ def read_declaration(files: SmallFiles, lake: Lake, pipeline: Pipeline, version:
         noted = replace(noted, topic=topic)
     return replace(
         noted,
+        name=pipeline.name,  # two pipelines that answer alike are one version
         float_tolerance=pipeline.float_tolerance,
         max_unexplained=pipeline.max_unexplained,
         alerts=pipeline.alerts,

@@ -29,6 +29,7 @@ from millrace.platforms.hdinsight_login import BasicLogin
 from millrace.platforms.protocol import JobState, SparkJob
 from millrace.waiting import until
 from tests.conformance.cluster import GATEWAY, LIVY, Cluster
+from tests.conformance.engine import require_hdinsights_engine
 from tests.conformance.streams import ARCHIVE, DAY, PATIENCE, SPEED, Streams
 from tests.end_to_end.topic_oracle import decode
 
@@ -40,6 +41,10 @@ def streams(hdinsight: Environment) -> Streams:
     streams = Streams(hdinsight)
     streams.begin(3000, 600)
     return streams
+
+
+def test_the_engine_is_hdinsights() -> None:
+    require_hdinsights_engine()
 
 
 def test_spark_reaches_every_broker_by_its_advertised_name_with_tls_and_its_login(streams: Streams) -> None:

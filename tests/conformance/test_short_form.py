@@ -4,8 +4,6 @@ Spark 3.3 and Python 3.8, and Livy killed meanwhile. `make conformance` does all
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from millrace.kafka_brokers import advertised_brokers
 from millrace.lake.published import publications
 from millrace.platforms.protocol import JobState
 from tests.conformance.cluster import LIVY, Cluster
-from tests.conformance.software import PYTHON
+from tests.conformance.engine import require_hdinsights_engine
 from tests.conformance.streams import ARCHIVE, SPEED, Streams
 from tests.plugins.platforms.entra import CONNECTION, entra_cloud
 
@@ -34,12 +32,7 @@ def streams(hdinsight: Environment) -> Streams:
 
 
 def test_the_engine_is_hdinsights() -> None:
-    told = "import sys, pyspark; print(*sys.version_info[:2], pyspark.__version__)"
-    found = subprocess.run([str(PYTHON), "-c", told], text=True, capture_output=True, check=True).stdout.split()
-    if found[:2] != ["3", "8"] and "CI" not in os.environ:
-        pytest.skip(f"the cluster runs on Python {'.'.join(found[:2])}, HDInsight on 3.8, which is not on this machine")
-    assert found[:2] == ["3", "8"]
-    assert found[2].startswith("3.3.")
+    require_hdinsights_engine()
 
 
 def test_spark_reaches_every_broker_by_its_advertised_name_with_tls_and_its_login(streams: Streams) -> None:

@@ -191,9 +191,7 @@ def test_provision_brings_up_the_local_platform_unless_azure_is_asked_for(dags: 
     assert dag["tasks"]["healthy"] == []
     for before, after in itertools.pairwise(AZURE):
         assert f"azure.{after}" in dag["tasks"][f"azure.{before}"]
-    assert dag["tasks"]["azure.peered"] == ["azure.records"], (
-        "nothing goes on, or is skipped, before it"
-    )
+    assert dag["tasks"]["azure.peered"] == ["azure.records"], "nothing goes on, or is skipped, before it"
     assert dag["tasks"]["azure.records"] == ["azure.named"], "the zone is there before brokers advertise their names"
     assert dag["params"]["brokers"]["default"] == "addresses"
     assert (dag["params"]["dry_run"]["default"], dag["params"]["approve"]["default"]) == (False, False)

@@ -55,6 +55,11 @@ def test_the_storage_account_takes_no_keys_no_strangers_and_no_old_tls() -> None
     assert account.body["kind"] == "StorageV2"
 
 
+def test_production_keeps_copies_in_another_region_and_dev_pays_for_none() -> None:
+    skus = [of_type(case, "Microsoft.Storage/storageAccounts")[0].body["sku"]["name"] for case in (A, B)]
+    assert skus == ["Standard_LRS", "Standard_GRS"]
+
+
 def test_what_is_deleted_by_mistake_can_be_brought_back() -> None:
     """Blobs and containers of the account, and the vault with its secrets: for as long as the parameters say, and in
     production whoever asks to purge the vault."""

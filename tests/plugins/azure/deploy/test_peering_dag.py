@@ -13,12 +13,9 @@ from tests.plugins.azure.deploy.form import FORM
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("kafka", ["hdinsight", "eventhubs"])
-def test_a_peering_that_is_cut_off_ends_the_run_before_brokers_are_touched(
-    azure: Azure, tmp_path: Path, kafka: str
-) -> None:
+def test_a_peering_that_is_cut_off_ends_the_run_before_brokers_are_touched(azure: Azure, tmp_path: Path) -> None:
     azure.manager.resources.is_cut_off = True
-    run = DagRuns(tmp_path / "airflow").run("provision", {**FORM, "layout": "databricks", "kafka": kafka})
+    run = DagRuns(tmp_path / "airflow").run("provision", {**FORM, "layout": "databricks"})
     assert run.state == "failed"
     assert run.ended("azure.deploy", "azure.peered") == ["success", "failed"], run.said[-9000:]
     after = ("records", "named", "advertised", "endpoints", "topics", "reached")
