@@ -69,6 +69,11 @@ def test_what_decides_no_answer_is_that_of_the_code_here():
     assert found.key == stock_high_low.key
 
 
+def test_two_pipelines_that_answer_alike_are_one_version_and_keep_their_names():
+    noted = Files(v1=declaration_text(replace(stock_high_low, name="one")))
+    assert read_declaration(noted, LAKE, replace(stock_high_low, name="two"), "v1").name == "two"
+
+
 def test_alerts_are_no_part_of_a_version():
     assert declaration_text(stock_high_low) == declaration_text(replace(stock_high_low, alerts=None))
     assert "alerts" not in declaration_text(stock_high_low)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from jobs.errors import MillraceError
+
 if TYPE_CHECKING:
     from millrace.lake.certificate import Claim, Look
 
@@ -60,8 +62,8 @@ class CertifyTrigger(BaseTrigger):
     async def _proof_or_deadline(self) -> Look:
         """The last look; each new reason to wait is logged."""
         await asyncio.sleep(self.settle_s)
-        claim = await asyncio.to_thread(self.claim)
         deadline, said, needed = datetime.fromisoformat(self.deadline), "", self._needed()
+        claim = await self._claim(deadline)
         while True:
             look = await asyncio.to_thread(claim.try_look, needed)
             if look.proof() or datetime.now(UTC) >= deadline:
@@ -70,6 +72,19 @@ class CertifyTrigger(BaseTrigger):
                 self.log.info("waiting: %s", reason)
             said, needed = reason, look.needed
             await asyncio.sleep(claim.pause(timedelta(seconds=self.poll_s), deadline).total_seconds())
+
+    async def _claim(self, deadline: datetime) -> Claim:
+        """A lake that does not answer is one more reason to wait, as it is of a look."""
+        while True:
+            try:
+                return await asyncio.to_thread(self.claim)
+            except MillraceError:
+                raise
+            except Exception as error:  # whatever a client of a lake that is down raises
+                if datetime.now(UTC) >= deadline:
+                    raise
+                self.log.info("waiting: the lake cannot be read (%s: %s)", type(error).__name__, error)
+            await asyncio.sleep(self.poll_s)
 
     def _needed(self) -> Any:
         from millrace.lake.offsets import KafkaEnd

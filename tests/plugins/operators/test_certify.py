@@ -129,6 +129,26 @@ def test_it_waits_deferred_while_the_archive_is_behind_and_says_so_whenever_that
     assert (certificate["coverage"]["0"], certificate["partial"]) == (3, [])
 
 
+def test_a_lake_that_does_not_answer_at_first_is_waited_for(
+    make: Make, ticks: ArchivedTopic, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, LOG.name)
+    ticks.archive(1, 0)
+    trigger = deferred(make(ended(MINUTE)))
+    ticks.archive(3, 0)
+    answers = iter([ConnectionError("refused"), ConnectionError("refused"), trigger.given])
+
+    def claim(self: Trigger) -> Claim:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Trigger, "claim", claim)
+    assert asyncio.run(event(trigger))["certificate"]["partial"] == []
+    assert waits(caplog) == 2 * ["waiting: the lake cannot be read (ConnectionError: refused)"]
+
+
 def test_it_waits_until_the_interval_has_ended_and_its_records_may_not_come_any_more(
     make: Make, ticks: ArchivedTopic
 ) -> None:
