@@ -108,14 +108,26 @@ class Users:
         with self.store.exclusive(_LOCK):
             yield
 
-    def add(self, run: str) -> None:
-        """From now on `run` uses it."""
-        self.store.write_json(f"{_FOLDER}/{run}.json", {"since": self.now.isoformat()})
+    @contextmanager
+    def joined(self, run: str) -> Iterator[None]:
+        """The same, and from now on `run` uses it; no longer, and as if it never had, where an error ends the block."""
+        # Twice: who comes next is not to see a run that has failed, and the lease itself may fail, before or after.
+        with self._removed_on_error(run), self.changed(), self._removed_on_error(run):
+            self.store.write_json(f"{_FOLDER}/{run}.json", {"since": self.now.isoformat()})
+            yield
 
     def remove(self, run: str) -> list[str]:
         """`run` uses it no longer; those that still do."""
         self.store.delete(f"{_FOLDER}/{run}.json")
         return [name for name in self.store.names(_FOLDER) if self._is_using(name)]
+
+    @contextmanager
+    def _removed_on_error(self, run: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # a task's timeout is no Exception
+            self.remove(run)
+            raise
 
     def _is_using(self, name: str) -> bool:
         since = self.store.read_json(f"{_FOLDER}/{name}.json").get("since")

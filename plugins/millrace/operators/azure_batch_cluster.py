@@ -51,11 +51,13 @@ class CreateBatchClusterOperator(_BatchClusterTask):
     """
 
     def execute(self, context: Context) -> dict[str, str]:
-        """Note the run as a user; make the cluster, or go on with the one that is there; then defer."""
+        """Note the run as a user; make the cluster, or go on with the one that is there; then defer.
+
+        Where that fails the run is no user any more: a failed setup has no teardown. The next try notes it again.
+        """
         with as_airflow_errors():
             declared, clusters, users = self.connect()
-            with users.changed():
-                users.add(_run(context))
+            with users.joined(_run(context)):
                 found = clusters.find(declared.id)
                 if found is None:
                     clusters.create(declared)

@@ -23,12 +23,14 @@ from millrace.environment import Environment, batch_environment, load_environmen
 from millrace.operators.azure_batch_cluster import CreateBatchClusterOperator, DeleteBatchClusterOperator
 from millrace.platforms.hdinsight_settings import HdinsightSettings
 from tests.azure_control_plane.cloud import Azure
-from tests.azure_control_plane.exchange import error
+from tests.azure_control_plane.exchange import Answer, error
 from tests.environment_files import HDINSIGHT
 from tests.infra.deployments import PASSWORD
 from tests.plugins.azure.deploy.tries import A, finished, waited
 
 QUICKLY = timedelta(milliseconds=10)
+REFUSED = Answer(403, error("UserNotAuthorized", "The client has no permission to write clusters."))
+BUSY = Answer(409, error("AnotherOperationInProgress", "Another operation is in progress."))
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
 FILE = (
     HDINSIGHT
@@ -215,6 +217,32 @@ def test_a_cluster_that_cannot_be_made_is_told_by_hdinsights_reason_and_leaves_n
     assert clusters(azure)["batch-"] == "Deleting"
     assert night.create()["HTTPS"].startswith("https://batch-mr-dev-"), "the next try"
     assert puts(azure) == 2
+
+
+@pytest.mark.parametrize(("answer", "is_final"), [(REFUSED, True), (BUSY, False)])
+def test_a_run_whose_cluster_azure_refuses_to_make_does_not_keep_that_of_another(
+    azure: Azure, night: Night, answer: Answer, is_final: bool
+) -> None:
+    azure.faults.answer("PUT", "/clusters/batch-", answer)
+    with pytest.raises(AirflowException) as failed:
+        night.create("a")
+    assert azure.faults.happened == 1
+    assert isinstance(failed.value, AirflowFailException) == is_final
+    assert night.store.files == {}
+    night.create("b")
+    night.delete("b")
+    assert "batch-" not in clusters(azure)
+
+
+def test_a_run_that_fails_when_its_cluster_is_made_does_not_keep_it(azure: Azure, night: Night) -> None:
+    task, deferred = night.begin(CreateBatchClusterOperator, "a")
+    night.store.lock.acquire()  # as if others held the lease for too long
+    try:
+        with pytest.raises(AssertionError, match="batch-cluster"):
+            night.resumed(task, deferred, "a")
+    finally:
+        night.store.lock.release()
+    assert night.store.files == {}
 
 
 def test_a_cluster_that_was_not_made_for_batch_runs_is_never_deleted(azure: Azure, night: Night) -> None:
