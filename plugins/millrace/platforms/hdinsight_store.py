@@ -1,35 +1,28 @@
 """What is kept about jobs on a cluster's own file system. Airflow reads and writes it, and so does the cluster.
 
-`names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted. `code/` and
-`jars/` hold what drivers run, under paths that name its content. `jobs/<id>/` holds `job.json`, what was submitted;
-`batch.json`, Livy's number; `cancel.json`, that it is to end; `ended.json`, how it ended; `driver.log`, the end of what
-the driver wrote, and `exit.json`, its exit code; and, while it lives, `connection.json`, its secrets. `users/`
-names the runs that need a cluster which is made for batch runs.
+`names/<name>.json` says which job of a name came last; `locks/<name>` is leased while one is submitted, or the cluster
+for batch runs is made or deleted. `code/` and `jars/` hold what drivers run, under paths that name its content.
+`jobs/<id>/` holds `job.json`, what was submitted; `batch.json`, Livy's number; `cancel.json`, that it is to end;
+`ended.json`, how it ended; `driver.log`, the end of what the driver wrote, and `exit.json`, its exit code; and, while
+it lives, `connection.json`, its secrets. `users/` names the runs that need a cluster which is made for batch runs.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
-
-from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.lake.store import LakeStore
+from millrace.platforms.blob_lease import leased
 
 if TYPE_CHECKING:
-    from azure.storage.blob import BlobClient, BlobLeaseClient
+    from azure.storage.blob import BlobClient
 
 __all__ = ["JobStore"]
-
-_LEASE_S = 60
-_WAIT = timedelta(seconds=3 * _LEASE_S)
 
 
 class JobStore:
@@ -85,28 +78,9 @@ class JobStore:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """One submission of a name at a time, over all machines: a lease, which ends by itself after a minute."""
-        blob = self._blob(f"locks/{name}")
-        with suppress(ResourceExistsError):
-            blob.upload_blob(b"", overwrite=False)
-        lease = self._leased(blob)
-        try:
+        """Who acts under a name does so alone, over all machines. Raises AzureError, which passes: see `leased`."""
+        with leased(self._blob(f"locks/{name}")):
             yield
-        finally:
-            with suppress(HttpResponseError):  # it ended by itself: somebody else's may have begun
-                lease.release()
-
-    def _leased(self, blob: BlobClient) -> BlobLeaseClient:
-        give_up_at = time.monotonic() + _WAIT.total_seconds()
-        while True:
-            try:
-                return blob.acquire_lease(lease_duration=_LEASE_S)
-            except HttpResponseError as error:
-                if error.status_code != 409:
-                    raise
-                if time.monotonic() > give_up_at:
-                    raise MillraceError(f"{blob.url}: leased by others for {_WAIT}; try again") from error
-            time.sleep(0.5)
 
     def _blob(self, path: str) -> BlobClient:
         service, root = self._own.blob_service(), self._own.lake.split("/", 3)[3]
