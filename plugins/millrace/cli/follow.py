@@ -27,7 +27,7 @@ def follow(platform: SparkPlatform, job_id: str, *, quiet: bool = False) -> JobS
     """How the job ended; until then its log goes to stderr, unless `quiet`. Ctrl-C raises KeyboardInterrupt."""
     seen: list[str] = []
     while True:
-        status = platform.state(job_id)  # before the log: its last lines are not missed
+        status = platform.settled_state(job_id)  # before the log: its last lines are not missed
         window = [] if quiet else platform.logs(job_id, _WINDOW)
         for line in new_lines(seen, window):
             typer.echo(line, err=True)

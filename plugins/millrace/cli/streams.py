@@ -150,7 +150,7 @@ def _follow(supervision: Supervision, running: RunningJob) -> None:
     except KeyboardInterrupt:
         typer.echo("stopping after the micro-batch under way; Ctrl-C again stops at once", err=True)
         _stop(supervision)
-        status = platform.state(running.id)
+        status = platform.settled_state(running.id)
     if status.state not in (JobState.SUCCEEDED, JobState.CANCELLED):
         raise MillraceError(
             f"query {supervision.query!r}: job {running.id} {status.state} with exit code {status.exit_code}; its log "

@@ -97,7 +97,7 @@ class SparkStreamOperator(BaseOperator):
         if last is None:
             self._start(supervision, 0)
         try:
-            status = supervision.connection.platform.state(last.job_id)
+            status = supervision.connection.platform.settled_state(last.job_id)
         except UnknownJobError as error:
             self.log.warning("query %s: %s", self.query, error)
             self._start(supervision, last.failures)

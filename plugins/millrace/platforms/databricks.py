@@ -101,12 +101,15 @@ class DatabricksPlatform:
         return run.run_page_url or f"run {job_id} at {self.workspace.host}"
 
     def state(self, job_id: str) -> JobStatus:
-        """Where the job is. Of a stream's run that has ended, whoever asks first pauses the continuous job."""
+        """Where the job is. A stream whose run has ended may be started again by Databricks, and its next run go on."""
+        return self._status(self._run(_number(job_id)))
+
+    def settled_state(self, job_id: str) -> JobStatus:
+        """The same. Of a stream's run that has ended, whoever supervises it and asks first pauses the continuous job,
+        and cancels what Databricks has started that is not to go on."""
         run = self._run(_number(job_id))
-        if is_live(run):
-            return status_of(run, None)
-        status = status_of(run, self._output(run))
-        if run.run_type is RunType.JOB_RUN:
+        status = self._status(run)
+        if not is_live(run) and run.run_type is RunType.JOB_RUN:
             for successor in self._streams.successors(run, status):
                 self._cancel(successor)
         return status
@@ -135,6 +138,9 @@ class DatabricksPlatform:
         has_lines = output is not None and bool(output.logs)
         delivered = [] if has_lines else delivered_log(self.workspace, self.logs_folder, run)
         return log_of(run, output, delivered)[-tail:]
+
+    def _status(self, run: Run) -> JobStatus:
+        return status_of(run, None if is_live(run) else self._output(run))
 
     def _ask_to_stop(self, run: Run, grace: timedelta) -> None:
         if self.notes is not None:

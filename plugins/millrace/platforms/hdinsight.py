@@ -104,6 +104,10 @@ class HdinsightPlatform:
             self._note_end(job_id, status, application or {})
         return status
 
+    def settled_state(self, job_id: str) -> JobStatus:
+        """As `state`: neither YARN nor Livy starts a job again by itself."""
+        return self.state(job_id)
+
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
         """A stream is asked to stop after its micro-batch, and has `grace` for it. What runs then is killed, and a
         batch job at once: YARN sends SIGTERM, and SIGKILL a moment later.

@@ -89,6 +89,10 @@ class LocalPlatform:
             return JobStatus(JobState.SUCCEEDED, started_at, ended_at, code)
         return JobStatus(JobState.CANCELLED if cancelled else JobState.FAILED, started_at, ended_at, code)
 
+    def settled_state(self, job_id: str) -> JobStatus:
+        """As `state`: nothing here starts a job again by itself."""
+        return self.state(job_id)
+
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
         """SIGTERM, then after `grace` SIGKILL, to all of the job's processes."""
         folder = self._folder(job_id)

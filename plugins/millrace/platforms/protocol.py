@@ -107,7 +107,14 @@ class SparkPlatform(Protocol):
         ...
 
     def state(self, job_id: str) -> JobStatus:
-        """Where the job is; raises UnknownJobError for an id that the platform does not know (any more)."""
+        """Where the job is; raises UnknownJobError for an id that the platform does not know (any more).
+
+        Anybody may look: it changes nothing.
+        """
+        ...
+
+    def settled_state(self, job_id: str) -> JobStatus:
+        """The same, for who supervises the job: once it has ended, the platform does not start it again by itself."""
         ...
 
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:

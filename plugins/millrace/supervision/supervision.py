@@ -96,7 +96,7 @@ class Supervision:
     def ends_within(self, running: RunningJob, grace: timedelta) -> bool:
         """Whether the driver ends in time. The platform is asked ever more rarely: it may be a service that counts."""
         deadline, poll_s = time.monotonic() + grace.total_seconds(), _FIRST_POLL_S
-        while self.connection.platform.state(running.id).state is JobState.RUNNING:
+        while self.connection.platform.settled_state(running.id).state is JobState.RUNNING:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False

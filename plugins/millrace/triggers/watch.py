@@ -34,7 +34,7 @@ async def job_end(
         await asyncio.sleep(wait.total_seconds())
         wait = poll
         try:
-            status = await asyncio.to_thread(lambda: platform().state(job_id))
+            status = await asyncio.to_thread(lambda: platform().settled_state(job_id))
         except UnknownJobError as error:
             unknown += 1
             log.warning("%s", error)

@@ -85,6 +85,8 @@ def test_the_status_of_a_cluster_tells_what_runs_what_failed_and_where_the_logs_
     assert rows[SPEED]["last_error"].endswith("exit code 4")
     for query, running in ((ARCHIVE, archive), (SPEED, speed)):
         assert rows[query]["log"].endswith(f"/run/{running.id}")
+    paused = {job["settings"]["continuous"]["pause_status"] for job in server.workspace.jobs.values()}
+    assert paused == {"UNPAUSED"}, "whoever looks while Airflow is down leaves them to Databricks"
 
 
 def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:

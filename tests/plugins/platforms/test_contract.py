@@ -37,7 +37,7 @@ class Place:
         return SparkJob(name, (self.kind, script), owner)
 
     def ended(self, job_id: str) -> JobState:
-        assert until(lambda: self.platform().state(job_id).state is not JobState.RUNNING, PATIENCE, SOON)
+        assert until(lambda: self.platform().settled_state(job_id).state is not JobState.RUNNING, PATIENCE, SOON)
         return self.platform().state(job_id).state
 
     def started(self, job_id: str) -> None:

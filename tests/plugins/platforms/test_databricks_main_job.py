@@ -140,7 +140,7 @@ def has_archived_all(place: Environment, topic: Topic) -> bool:
 
 def stop(connection: Connection, platform: DatabricksPlatform, running: RunningJob) -> None:
     StreamControl(connection.notes, running.name).request_stop(running.owner, "the test")
-    assert until(lambda: platform.state(running.id).state is not JobState.RUNNING, PATIENCE)
+    assert until(lambda: platform.settled_state(running.id).state is not JobState.RUNNING, PATIENCE)
     assert platform.state(running.id).exit_code == 0, told(platform, running)
     assert "millrace: stopped on request" in platform.logs(running.id, 100)
 

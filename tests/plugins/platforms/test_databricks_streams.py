@@ -67,9 +67,19 @@ def test_an_end_that_is_seen_pauses_the_job_and_its_supervisor_decides(
     server: Server, databricks: DatabricksPlatform
 ) -> None:
     running = databricks.submit(stream("raise SystemExit(1)"))
-    wait(lambda: databricks.state(running.id).state is JobState.FAILED)
+    wait(lambda: databricks.settled_state(running.id).state is JobState.FAILED)
     assert pause_status(server) == "PAUSED"
     assert run_ids(server) == [running.id]
+
+
+def test_whoever_merely_looks_leaves_the_stream_to_databricks(server: Server, databricks: DatabricksPlatform) -> None:
+    running = databricks.submit(stream("raise SystemExit(1)"))
+    wait(lambda: databricks.state(running.id).state is JobState.FAILED)
+    server.workspace.startup_s = 600
+    successor = ended_and_followed(server, running)
+    assert databricks.state(running.id).exit_code == 1
+    assert server.workspace.runs[int(successor)].is_live
+    assert pause_status(server) == "UNPAUSED"
 
 
 def test_while_nobody_watches_databricks_starts_the_stream_again_and_that_run_is_adopted(
@@ -81,7 +91,7 @@ def test_while_nobody_watches_databricks_starts_the_stream_again_and_that_run_is
     running = databricks.submit(stream(fails_once))
     successor = ended_and_followed(server, running)
     wait(lambda: server.workspace.runs[int(successor)].state == "RUNNING")
-    assert databricks.state(running.id).exit_code == 1
+    assert databricks.settled_state(running.id).exit_code == 1
     adopted = databricks.find("topic__archive")
     assert adopted == RunningJob(successor, "topic__archive", "run.1", ("archive", fails_once))
     assert databricks.submit(stream(SLEEP, "run.2")) == adopted
@@ -104,7 +114,7 @@ def test_a_run_that_databricks_started_and_was_adopted_is_the_supervisors_as_the
     assert adopted is not None
     (tmp_path / "stop").touch()
     wait(lambda: len(run_ids(server)) == 3)
-    assert databricks.state(adopted.id).exit_code == 0
+    assert databricks.settled_state(adopted.id).exit_code == 0
     assert databricks.find("topic__archive") is None
     assert pause_status(server) == "PAUSED"
 
@@ -119,9 +129,9 @@ def test_a_stream_that_ended_for_good_does_not_go_on_though_databricks_started_i
     running = databricks.submit(stream(ends_once + SLEEP))
     successor = ended_and_followed(server, running)
     wait(lambda: server.workspace.runs[int(successor)].state == "RUNNING")
-    assert databricks.state(running.id).exit_code == code
+    assert databricks.settled_state(running.id).exit_code == code
     assert databricks.find("topic__archive") is None
-    assert databricks.state(successor).state is JobState.CANCELLED
+    assert databricks.settled_state(successor).state is JobState.CANCELLED
 
 
 def test_a_successor_whose_cluster_is_not_there_yet_is_cancelled(
@@ -130,7 +140,7 @@ def test_a_successor_whose_cluster_is_not_there_yet_is_cancelled(
     running = databricks.submit(stream("raise SystemExit(1)"))
     server.workspace.startup_s = 600
     successor = ended_and_followed(server, running)
-    assert databricks.state(running.id).state is JobState.FAILED
+    assert databricks.settled_state(running.id).state is JobState.FAILED
     assert not server.workspace.runs[int(successor)].is_live
 
 
@@ -146,11 +156,11 @@ def test_the_end_of_an_earlier_submission_does_not_touch_the_present_one(
     server: Server, databricks: DatabricksPlatform
 ) -> None:
     first = databricks.submit(stream("raise SystemExit(1)"))
-    wait(lambda: databricks.state(first.id).state is JobState.FAILED)
+    wait(lambda: databricks.settled_state(first.id).state is JobState.FAILED)
     server.workspace.startup_s = 600
     second = databricks.submit(stream(SLEEP))
-    assert databricks.state(first.id).state is JobState.FAILED
-    assert databricks.state(second.id).state is JobState.RUNNING
+    assert databricks.settled_state(first.id).state is JobState.FAILED
+    assert databricks.settled_state(second.id).state is JobState.RUNNING
     assert pause_status(server) == "UNPAUSED"
 
 
@@ -178,5 +188,5 @@ def test_a_job_that_somebody_deleted_is_made_again(server: Server, databricks: D
     running = databricks.submit(stream("raise SystemExit(1)"))
     wait(lambda: not server.workspace.runs[int(running.id)].is_live)
     server.workspace.jobs.clear()
-    assert databricks.state(running.id).exit_code == 1
+    assert databricks.settled_state(running.id).exit_code == 1
     assert databricks.submit(stream(SLEEP)).id != running.id

@@ -45,6 +45,9 @@ class FakePlatform:
             raise UnknownJobError(f"job {job_id}: unknown")
         return self._statuses[job_id]
 
+    def settled_state(self, job_id: str) -> JobStatus:
+        return self.state(job_id)
+
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
         if self.state(job_id).state is JobState.RUNNING:
             self.cancelled.append(job_id)
