@@ -110,7 +110,8 @@ class HdinsightPlatform:
 
     def cancel(self, job_id: str, grace: timedelta = STOP_GRACE) -> None:
         """A stream is asked to stop after its micro-batch, and has `grace` for it. What runs then is killed, and a
-        batch job at once: YARN sends SIGTERM, and SIGKILL a moment later.
+        batch job at once: YARN sends SIGTERM, and SIGKILL a moment later. One that Livy has forgotten and YARN does not
+        know yet is waited for, minutes at most: it is killed when it comes.
         """
         if not self._is_running(job_id):
             return
@@ -119,10 +120,12 @@ class HdinsightPlatform:
         if not self._is_running(job_id):
             return
         self.store.write_json(f"jobs/{job_id}/cancel.json", {"at": datetime.now(UTC).isoformat()})
-        give_up_at = time.monotonic() + _KILLED_WITHIN.total_seconds()
+        patience = self._may_appear_for(job_id) + _KILLED_WITHIN
+        give_up_at = time.monotonic() + patience.total_seconds()
         while self._is_running(job_id):
             if time.monotonic() > give_up_at:
-                raise MillraceError(f"job {job_id}: it runs a minute after it was killed; look at it in YARN's UI")
+                seconds = round(patience.total_seconds())
+                raise MillraceError(f"job {job_id}: it runs {seconds} s after it was killed; look at it in YARN's UI")
             self._kill(job_id)
             time.sleep(_POLL_S)
 
@@ -160,10 +163,15 @@ class HdinsightPlatform:
         now = datetime.now(UTC)
         if batch := self._batch(job_id):
             return status_of_batch(batch, started_at)
-        if self.store.read_json(f"jobs/{job_id}/cancel.json"):
-            return JobStatus(JobState.CANCELLED, started_at, now)
-        state = JobState.RUNNING if now - started_at < _SUBMITTED_WITHIN else JobState.LOST
-        return JobStatus(state, started_at, None if state is JobState.RUNNING else now)
+        cancelled = self.store.read_json(f"jobs/{job_id}/cancel.json")
+        if now - started_at < _SUBMITTED_WITHIN and not cancelled.get("is_deleted"):
+            return JobStatus(JobState.RUNNING, started_at)
+        return JobStatus(JobState.CANCELLED if cancelled else JobState.LOST, started_at, now)
+
+    def _may_appear_for(self, job_id: str) -> timedelta:
+        """For so long a submission of which Livy knows nothing may yet reach YARN."""
+        submitted_at = datetime.fromisoformat(self._record(job_id)["submitted_at"])
+        return max(timedelta(0), submitted_at + _SUBMITTED_WITHIN - datetime.now(UTC))
 
     def _with_exit_code(self, job_id: str, status: JobStatus) -> JobStatus:
         """A driver notes its own; YARN knows it of those that were killed."""
@@ -175,7 +183,9 @@ class HdinsightPlatform:
     def _kill(self, job_id: str) -> None:
         """Through Livy, which forgets the batch then, or past a Livy that does not know it."""
         if batch := self._batch(job_id):
-            self.gateway.delete_batch(batch["id"])
+            if self.gateway.delete_batch(batch["id"]):  # Livy ends its submission with it: nothing comes any more
+                cancelled = self.store.read_json(f"jobs/{job_id}/cancel.json")
+                self.store.write_json(f"jobs/{job_id}/cancel.json", cancelled | {"is_deleted": True})
         elif application := self._application(job_id):
             self.gateway.kill_application(application["id"])
 

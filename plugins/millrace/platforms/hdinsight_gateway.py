@@ -59,9 +59,9 @@ class Gateway:
         found = self._found(self._ask("GET", f"/livy/batches/{number}/log", params={"size": lines}))
         return [str(line) for line in found["log"]] if found else []
 
-    def delete_batch(self, number: int) -> None:
-        """Ends a batch and makes Livy forget it."""
-        self._found(self._ask("DELETE", f"/livy/batches/{number}"))
+    def delete_batch(self, number: int) -> bool:
+        """Ends a batch and makes Livy forget it. False where Livy knows none of this number (any more)."""
+        return self._found(self._ask("DELETE", f"/livy/batches/{number}")) is not None
 
     def applications(self, tag: str) -> list[dict[str, Any]]:
         """YARN's applications with this tag (in lower case), ended ones too, while YARN remembers them."""

@@ -9,9 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
@@ -83,6 +85,10 @@ class Cluster:
         if path == "/ws/v1/cluster/apps":
             found = [one for one in self.applications if one["tag"] in query["applicationTags"]]
             return 200, {"apps": {"app": found} if found else None}
+        if method == "PUT":
+            (killed,) = [one for one in self.applications if one["id"] == path.split("/")[-2]]
+            killed.update(state=body["state"], finalStatus=body["state"], finishedTime=time.time() * 1000)
+            return 202, body
         if method == "POST":
             number = len(self.submitted)
             self.submitted.append(body)
@@ -90,7 +96,8 @@ class Cluster:
             return (201, self.batches.get(number)) if self.fate() else None
         if path == "/batches":
             return 200, {"from": 0, "total": len(self.batches), "sessions": list(self.batches.values())}
-        batch = self.batches.get(int(path.rpartition("/")[2]))
+        number = int(path.rpartition("/")[2])
+        batch = self.batches.pop(number, None) if method == "DELETE" else self.batches.get(number)
         return (200, batch) if batch else (404, {"msg": "Session not found."})
 
     def _listens(self) -> bool:
@@ -119,7 +126,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815 - the name of http.server
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names of http.server
 
     with serving(Behind) as behind:
         cluster.behind = behind
@@ -205,6 +212,55 @@ def test_a_gateway_that_no_submission_reached_leaves_none(cluster: Cluster, plat
     started = platform.submit(JOB)
     assert platform.live_jobs() == [started]
     assert len(cluster.submitted) == 1
+
+
+def test_a_cancelled_submission_that_livy_has_forgotten_is_killed_when_it_reaches_yarn(
+    cluster: Cluster, platform: HdinsightPlatform
+) -> None:
+    running = platform.submit(JOB)
+    cluster.batches.clear()  # Livy dies, and is there again
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = cancelling(pool, platform, running.id)
+        assert platform.state(running.id).state is JobState.RUNNING, "it may be on its way to YARN yet"
+        assert not cancelled.done()
+        cluster.reach_yarn()
+        cancelled.result(PATIENCE.total_seconds())
+    assert [one["state"] for one in cluster.applications] == ["KILLED"]
+    assert platform.state(running.id).state is JobState.CANCELLED
+    assert platform.live_jobs() == []
+
+
+def test_a_cancelled_submission_that_never_reaches_yarn_is_cancelled_after_minutes(
+    cluster: Cluster, platform: HdinsightPlatform
+) -> None:
+    cluster.fate = die_of(cluster)
+    submit_in_vain(platform)
+    job_id = platform.submit(JOB).id
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = cancelling(pool, platform, job_id)
+        age(platform, job_id, timedelta(minutes=2, seconds=50))
+        assert platform.state(job_id).state is JobState.RUNNING
+        age(platform, job_id, timedelta(minutes=3, seconds=1))
+        cancelled.result(PATIENCE.total_seconds())
+    assert platform.state(job_id).state is JobState.CANCELLED
+
+
+def test_a_submission_whose_batch_livy_deletes_is_cancelled_at_once(
+    cluster: Cluster, platform: HdinsightPlatform
+) -> None:
+    running = platform.submit(JOB)
+    before = time.monotonic()
+    platform.cancel(running.id, timedelta(0))
+    assert platform.state(running.id).state is JobState.CANCELLED
+    assert cluster.batches == {}
+    assert time.monotonic() - before < 30
+
+
+def cancelling(pool: ThreadPoolExecutor, platform: HdinsightPlatform, job_id: str) -> Future[None]:
+    """A cancellation that has begun."""
+    cancelled = pool.submit(platform.cancel, job_id, timedelta(0))
+    assert until(lambda: bool(platform.store.read_json(f"jobs/{job_id}/cancel.json")), PATIENCE)
+    return cancelled
 
 
 def die_of(cluster: Cluster) -> Callable[[], bool]:
