@@ -23,6 +23,7 @@ MANAGEMENT = "management.azure.com"
 _CLUSTER, _VAULT = "Microsoft.HDInsight/clusters", "Microsoft.KeyVault/vaults"
 _BY_TAG = re.compile(r"^tagName eq '([^']*)' and tagValue eq '([^']*)'$")
 _BY_TYPE = re.compile(r"^resourceType eq '([^']*)'$")
+_PAGE = 1  # as many deleted vaults as one answer has
 _LOOKS = 2  # at the result of a long-running operation, until it is there
 
 
@@ -248,14 +249,20 @@ class ResourceManager:
 
         return self._long(request, end)
 
-    def _deleted_vaults(self, _: Request) -> Answer:
+    def _deleted_vaults(self, request: Request) -> Answer:
+        """A page of them, and where the next one is."""
         self._go_on_deleting()
         base = f"/subscriptions/{self.subscription}/providers/Microsoft.KeyVault/locations"
         vaults = [
             {"id": f"{base}/{told['location']}/deletedVaults/{name}", "name": name, "properties": told}
             for name, told in self.resources.deleted_vaults.items()
         ]
-        return Answer(200, {"value": vaults})
+        first = int(request.query.get("$skiptoken", "0"))
+        page: dict[str, Any] = {"value": vaults[first : first + _PAGE]}
+        if len(vaults) > first + _PAGE:
+            query = {"api-version": request.query["api-version"], "$skiptoken": str(first + _PAGE)}
+            page["nextLink"] = Request("GET", MANAGEMENT, request.path, query, {}).url
+        return Answer(200, page)
 
     def _purge(self, request: Request, _: str, name: str) -> Answer:
         if name not in self.resources.deleted_vaults:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ class Environments:
     def deleted_vaults(self, environment: str) -> list[DeletedVault]:
         """The environment's vaults that are deleted and keep their names."""
         path = f"{self._subscription}/providers/Microsoft.KeyVault/deletedVaults?api-version={_VAULT_API}"
-        found = self._plain.ask("deleted vaults", lambda client: _sent(client, "GET", path).json()["value"])
+        found = self._plain.ask("deleted vaults", lambda client: list(_listed(client, path)))
         return [
             DeletedVault(one["name"], properties["location"], bool(properties.get("purgeProtectionEnabled")))
             for one in found
@@ -117,6 +117,15 @@ def tag_value(prefix: str, size: str) -> str:
             " `provision` was given them"
         )
     return f"{prefix}-{size}"
+
+
+def _listed(client: DeploymentsMgmtClient, path: str) -> Iterator[Mapping[str, Any]]:
+    """What a list has, page after page: the subscription's, of which the environment's own may come last."""
+    page: str | None = path
+    while page:
+        answer = _sent(client, "GET", page).json()
+        yield from answer["value"]
+        page = answer.get("nextLink")
 
 
 def _sent(client: DeploymentsMgmtClient, method: str, path: str) -> Any:

@@ -51,6 +51,18 @@ def test_a_vault_of_another_project_is_not_purged(azure: Azure) -> None:
     assert [name[:10] for name in azure.manager.resources.deleted_vaults] == ["other-dev-"]
 
 
+def test_a_vault_that_the_first_page_of_deleted_ones_does_not_tell_is_purged_too(azure: Azure) -> None:
+    finished(A, prefix="first")
+    azure.manager.resources.delete(f"/subscriptions/{azure.subscription}/resourceGroups/first-dev")
+    finished(A)
+    try_once(deleting())
+    pages = [one.answer.body for one in azure.said if one.request.path.endswith("/deletedVaults")]
+    (told,) = pages[0]["value"]
+    assert told["name"].startswith("first-dev-")
+    assert "nextLink" in pages[0]
+    assert [name[:10] for name in azure.manager.resources.deleted_vaults] == ["first-dev-"]
+
+
 def test_without_a_prefix_nothing_is_deleted(azure: Azure) -> None:
     finished(A)
     with pytest.raises(AirflowFailException, match=r"prefix is '', and size 'dev'; .* give them as"):
