@@ -197,6 +197,9 @@ class ResourceManager:
         stored = self.resources.find(identifier)
         if stored is None:
             return _not_found(request, identifier) if identifier.count("/") == 4 else Answer(204)
+        if manager := stored.resource.body.get("managedBy"):
+            text = f"The access is denied by the deny assignment of the managed application '{manager}'."
+            return refusal(403, "DenyAssignmentAuthorizationFailed", text)
         stored.state = "Deleting"
 
         def end() -> Answer:

@@ -18,6 +18,7 @@ _PEERING = "Microsoft.Network/virtualNetworks/virtualNetworkPeerings"
 _CLUSTER = "Microsoft.HDInsight/clusters"
 _EVENT_HUB = "Microsoft.EventHub/namespaces/eventhubs"
 _VAULT = "Microsoft.KeyVault/vaults"
+_WORKSPACE = "Microsoft.Databricks/workspaces"
 
 
 @dataclass
@@ -51,12 +52,17 @@ class Resources:
         return self.known.get(resource_id.lower())
 
     def put(self, resource: Resource, state: str = "Succeeded") -> None:
-        """Create or change it."""
+        """Create or change it, and the group that it manages."""
         self.known[resource.id.lower()] = Stored(resource, state)
+        if resource.type == _WORKSPACE:
+            group = _managed_group(resource)
+            self.known[group.id.lower()] = Stored(group)
 
     def delete(self, resource_id: str) -> None:
-        """Delete it and what is below it. A vault can be had back, and keeps its name."""
+        """Delete it, what is below it, and groups that these manage. A vault can be had back, and keeps its name."""
         for stored in list(self.below(resource_id)):
+            if stored.resource.type == _WORKSPACE:
+                self.delete(_managed_group(stored.resource).id)
             if stored.resource.type == _VAULT:
                 body = stored.resource.body
                 kept = bool(body["properties"].get("enablePurgeProtection"))
@@ -105,6 +111,14 @@ class Resources:
         back = [one for one in self.below(other) if one.resource.type == _PEERING]
         targets = [one.resource.body["properties"]["remoteVirtualNetwork"]["id"].lower() for one in back]
         return "Connected" if network in targets and stored.looks > 2 else "Initiated"
+
+
+def _managed_group(workspace: Resource) -> Resource:
+    """Databricks' own, with the tags of its workspace."""
+    group = str(workspace.body["properties"]["managedResourceGroupId"])
+    told = {key: workspace.body[key] for key in ("location", "tags")}
+    body = {**told, "managedBy": workspace.id, "properties": {}}
+    return Resource(group, GROUP, group.rpartition("/")[2], "2024-03-01", body, ())
 
 
 def settled(value: Any) -> Any:

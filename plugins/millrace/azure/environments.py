@@ -60,10 +60,12 @@ class Environments:
         )
 
     def groups(self, environment: str) -> dict[str, str]:
-        """The state of each resource group that bears the environment's tag, by name."""
+        """The state of each resource group that bears the environment's tag, by name; but for those that a resource
+        manages, as Databricks does one with its workspace's tags: nobody may delete them, and they go with it."""
         asked = f"tagName eq '{TAG}' and tagValue eq '{environment}'"
-        found = self._azure.ask("resource groups", lambda client: list(client.resource_groups.list(filter=asked)))
-        return {str(group.name): str(group.properties and group.properties.provisioning_state) for group in found}
+        every = self._azure.ask("resource groups", lambda client: list(client.resource_groups.list(filter=asked)))
+        own = [group for group in every if not group.managed_by]
+        return {str(group.name): str(group.properties and group.properties.provisioning_state) for group in own}
 
     def storage_accounts(self, environment: str) -> list[str]:
         """The names of its storage accounts, but for those that are being deleted with their group."""

@@ -7,6 +7,9 @@ from datetime import timedelta
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 
+from millrace.azure.asking import RefusedError
+from millrace.azure.environments import TAG, Environments
+from millrace.azure.hook import ResourceManagerHook
 from millrace.operators.azure_delete import DeleteEnvironmentOperator
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import refusal
@@ -21,7 +24,8 @@ def deleting(
 
 
 def left(azure: Azure) -> set[str]:
-    return {stored.resource.name for stored in azure.manager.resources.groups()}
+    """The groups that are no other resource's."""
+    return {one.resource.name for one in azure.manager.resources.groups() if "managedBy" not in one.resource.body}
 
 
 def test_an_environment_is_deleted_and_another_stays(azure: Azure) -> None:
@@ -41,6 +45,21 @@ def test_of_two_projects_in_one_subscription_only_one_is_deleted(azure: Azure) -
     assert left(azure) == {"other-dev"}
     try_once(deleting(prefix="another"))
     assert left(azure) == {"other-dev"}
+
+
+def test_the_group_that_databricks_manages_goes_with_its_workspace(azure: Azure) -> None:
+    finished(B)
+    tagged = {one.resource.name for one in azure.manager.resources.groups() if one.tags == {TAG: "mr-prod"}}
+    assert tagged == {"mr-prod", "mr-prod-databricks"}
+    try_once(deleting("prod"))
+    assert azure.manager.resources.groups() == []
+    assert azure.asked("DELETE", "mr-prod-databricks") == 0
+
+
+def test_nobody_may_delete_the_group_that_databricks_manages(azure: Azure) -> None:
+    finished(B)
+    with pytest.raises(RefusedError, match="deleting resource group mr-prod-databricks: Azure answers 403: DenyAssign"):
+        Environments(ResourceManagerHook()).begin_delete_group("mr-prod-databricks")
 
 
 def test_a_vault_of_another_project_is_not_purged(azure: Azure) -> None:

@@ -43,7 +43,8 @@ def test_kafka_goes_only_with_the_confirmation_and_another_environment_stays(azu
     gone = try_once(deleting("all", "delete everything"))
     assert [name.partition("-")[0] for name in gone] == ["kafka", "spark"]
     assert all("-prod-" in one.resource.name for one in azure.manager.resources.others() if "kafka-" in one.resource.id)
-    assert {one.resource.name for one in azure.manager.resources.groups()} == {"mr-dev", "mr-prod"}
+    groups = {one.resource.name for one in azure.manager.resources.groups()}
+    assert groups == {"mr-dev", "mr-prod", "mr-prod-databricks"}
 
 
 def test_clusters_of_another_project_in_the_subscription_stay(azure: Azure) -> None:
