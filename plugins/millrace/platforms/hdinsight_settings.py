@@ -49,7 +49,7 @@ class HdinsightSettings:
         is_basic = login == "basic"
         wanted = "the Airflow connection with the gateway's login and password"
         return cls(
-            gateway=(table.optional_text("gateway") or f"https://{cluster}.azurehdinsight.net").rstrip("/"),
+            gateway=_gateway(table, cluster),
             ca_file=table.optional_text("ca_file"),
             connection=table.text("connection", wanted) if is_basic else table.optional_text("connection"),
             token_scope=None if is_basic else f"https://{cluster}.clusteraccess.azurehdinsight.net/.default",
@@ -58,6 +58,13 @@ class HdinsightSettings:
             python=table.optional_text("python") or _PYTHON,
             spark=_spark(table.table("spark")),
         )
+
+
+def _gateway(table: Table, cluster: str) -> str:
+    url = table.optional_text("gateway") or f"https://{cluster}.azurehdinsight.net"
+    if not re.fullmatch(r"https://[\w.-]+(:\d+)?/?", url):  # the password is sent there
+        raise table.error("gateway", url, "write https:// and the host; without the line it is the cluster's own")
+    return url.rstrip("/")
 
 
 def _spark(table: Table) -> dict[str, str]:

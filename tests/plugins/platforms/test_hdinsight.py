@@ -68,6 +68,7 @@ def store(environment: Environment) -> JobStore:
 def test_the_gateway_is_the_clusters(bare: Environment) -> None:
     settings = HdinsightSettings.of(on_hdinsight(bare))
     assert settings.gateway == "https://sparkdev.azurehdinsight.net"
+    assert HdinsightSettings.of(on_hdinsight(bare, gateway="https://proxy:8443/")).gateway == "https://proxy:8443"
     assert settings.python == "/usr/bin/miniforge/envs/py38/bin/python"
     assert platform_for(on_hdinsight(bare))
 
@@ -77,6 +78,8 @@ def test_the_gateway_is_the_clusters(bare: Environment) -> None:
     [
         ({"cluster": ""}, r"hdinsight\.cluster is ''; give it the Spark cluster's name"),
         ({"cluster": "https://x.azurehdinsight.net"}, r"cluster is 'https://.*give it the name alone"),
+        ({"gateway": "http://sparkdev"}, r"gateway is 'http://sparkdev'; write https:// and the host"),
+        ({"gateway": "sparkdev.example.org"}, r"gateway is 'sparkdev.example.org'; write https:// and the host"),
         ({"connection": None}, r"hdinsight\.connection is None; give it the Airflow connection"),
         (
             {"spark": {"spark.hadoop.fs.azure.account.key.x": "abc"}},
