@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 from millrace.azure.arm import Resource, evaluate
@@ -92,6 +93,25 @@ def test_identities_get_roles_on_the_account_and_nothing_wider() -> None:
         ("Airflow", "storageAccounts", contributor),
         ("Airflow", "vaults", officer),
     }
+
+
+def test_another_operator_gets_role_assignments_of_its_own() -> None:
+    """Azure does not let one of a name change its principal; those of all others stay as they are."""
+    other = str(uuid.UUID(int=7))
+    changed = evaluate(composed(), B.parameters() | {"operatorPrincipalId": other}, SCOPE)
+    now = [one for one in changed.everything() if one.type == "Microsoft.Authorization/roleAssignments"]
+    before, airflow = assignments(B), B.parameters()["operatorPrincipalId"]
+    own, others = names_of(before, airflow)
+    new, same = names_of(now, other)
+    assert (len(own), len(new)) == (2, 2)
+    assert own.isdisjoint(new)
+    assert others == same
+
+
+def names_of(found: list[Resource], principal: str) -> tuple[set[str], set[str]]:
+    """The ids of the principal's assignments, and those of all others."""
+    own = {one.id for one in found if one.body["properties"]["principalId"] == principal}
+    return own, {one.id for one in found} - own
 
 
 def identity_of(assignment: Resource, airflow: str) -> str:
