@@ -32,7 +32,8 @@ Brings the code here into service as a new version of `{name}`, while the served
 1. **plan**: the version of the code against the served one. Where they are the same, the run is skipped.
 2. **candidate**: the new version's stream starts beside the served one's, from the first unpublished interval.
 3. **interval_run**: what is published is run again under the new version, which publishes it for itself: no reader
-   sees it yet. `backfill_days` leaves older intervals to the old version.
+   sees it yet. `backfill_days` leaves older intervals to the old version, but for those that both have published and
+   the old one better since: what late events have repaired would be taken back.
 4. **caught_up**: waits until the candidate has processed all that the served stream has.
 5. **compare_versions**: how the answers of both differ, per interval, in its log and in the question that follows.
 6. **approve**: somebody approves or rejects, under *Required actions*; with `approve` nobody is asked.
@@ -83,7 +84,10 @@ def upgrade(
 
 
 def _params() -> dict[str, Param]:
-    days = "Only intervals that ended in so many days are run under the new version. Empty: all that are published."
+    days = (
+        "Only intervals that ended in so many days are run under the new version, and older ones that it has published"
+        " and that were repaired since. Empty: all that are published."
+    )
     leave = "Switch also where the new version reads another topic, and events that the view has are not in that."
     return {
         "backfill_days": Param(None, type=["null", "number"], minimum=0, title="Backfill (days)", description=days),

@@ -104,7 +104,8 @@ def _show(explanation: Explanation, pipeline: str, interval: str) -> None:
     if explanation.read_otherwise:
         typer.echo(
             f"{explanation.read_otherwise:,} records of these days were archived by another decoder than version"
-            f" {explanation.version}'s: records above are as that read them, both layers' rows as the version does."
+            f" {explanation.version}'s, or by one that nobody noted: records above are as that read them,"
+            " both layers' rows as the version does."
         )
     if explanation.partial:
         typer.echo(f"{pipeline} {interval} is partial: {'; '.join(explanation.partial)}")

@@ -106,6 +106,7 @@ def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:
     if dropped.read_otherwise:
         typer.echo(
             f"{dropped.read_otherwise:,} records of its days were archived by another decoder than that of version"
-            f" {version}, and are counted as that read them; a reprocess decodes them anew and counts exactly:"
+            f" {version}, or by one that nobody noted, and are counted as that read them;"
+            " a reprocess decodes them anew and counts exactly:"
             f" `millrace reprocess {pipeline.name} {each.id}`, then `millrace explain {pipeline.name} {each.id}`"
         )

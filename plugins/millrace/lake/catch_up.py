@@ -14,6 +14,7 @@ from millrace.environment import Environment
 from millrace.lake.coverage import read_coverage
 from millrace.lake.declared import declared
 from millrace.lake.progress import behind
+from millrace.lake.serving import served_version
 from millrace.lake.store import LakeStore
 from millrace.lake.text_files import TextFiles
 from millrace.waiting import until
@@ -71,12 +72,14 @@ def whole_intervals(
 ) -> frozenset[str]:
     """Those of `intervals` (ids) that its stream has read from their beginning (see `jobs.starting`): of an earlier one
     it has rows of what came late alone. Nor those that began before it went on behind a loss that was accepted, which
-    may have been of them."""
+    may have been of them; but for a loss that the served version's stream has in the same way."""
     if not intervals:
         return frozenset()
     store, folder = LakeStore(environment), Lake("").checkpoint(speed_query(pipeline.name), version)
     noted = (store.read_json(f"{folder}/started.json") or {}).get("whole_from")
     topic = declared(environment, pipeline, version).topic.name
-    skips = [loss.when for loss in accepted_losses(TextFiles(store), Lake(""), topic) if folder in loss.skipped]
+    served = Lake("").checkpoint(speed_query(pipeline.name), served_version(environment, pipeline))
+    losses = [loss for loss in accepted_losses(TextFiles(store), Lake(""), topic) if folder in loss.skipped]
+    skips = [loss.when for loss in losses if loss.skipped[folder] != loss.skipped.get(served)]
     begun = max([*skips, *([datetime.fromisoformat(noted)] if noted else [])], default=None)
     return frozenset(each for each in intervals if begun is None or each >= Interval(begun, begun).id)

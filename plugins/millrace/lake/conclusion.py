@@ -132,7 +132,8 @@ def _records(layers: Sequence[tuple[str, str]], cause: str | None, is_same: bool
         yield f"Of the {len(in_run):,} records that batch counted the speed layer lacks {lacks.total():,}: {kinds}."
     if cause == UNEXPLAINED:
         others = f"{in_run.count(COUNTED):,}{' others' if kinds else ''}"
-        yield f"It should have counted {others}, and its answer does not follow from them: this is unexplained."
+        why = "its answer does not follow from them, or batch's own does not come again"
+        yield f"It should have counted {others}, and {why}: this is unexplained."
     elif cause is None and not is_same:
         yield "The run lists the first differences only, not this one: its cause is not known."
     elif kinds and is_same:

@@ -13,9 +13,8 @@ from jobs.lake import RAW_VERSION, Lake, alerts_query, archive_query, speed_quer
 from jobs.lost_offsets import NEW_TOPIC, HeldOffsets, cut_off, lost_ranges, next_offsets, told_ranges, unaccepted
 from jobs.pipelines import find_pipeline, pipeline_names
 from jobs.topic import Topic
-from jobs.version import fingerprint
 from millrace.environment import Environment
-from millrace.lake.declared import declared
+from millrace.lake.declared import declared, is_here
 from millrace.lake.ledger import Ledger, update_ledger
 from millrace.lake.ledger.entries import Kind
 from millrace.lake.ledger.kafka_topic import KafkaTopic, ask_kafka
@@ -73,11 +72,11 @@ def _streams(environment: Environment, topic: Topic, versions: Collection[str]) 
     store = LakeStore(environment)
     yield _archive(topic.name)
     for pipeline in map(find_pipeline, pipeline_names()):
-        wanted = {served_version(environment, pipeline), fingerprint(pipeline), *versions}
-        folder = Lake("").checkpoint(speed_query(pipeline.name), "")
-        for version in sorted(wanted.intersection(store.folders(folder))):
+        folder, served = Lake("").checkpoint(speed_query(pipeline.name), ""), served_version(environment, pipeline)
+        for version in sorted(store.folders(folder)):
+            goes_on = version in (served, *versions) or is_here(pipeline, version)
             # While a pipeline moves to another topic, its versions read different ones.
-            if declared(environment, pipeline, version).topic.name == topic.name:
+            if goes_on and declared(environment, pipeline, version).topic.name == topic.name:
                 yield f"{folder}/{version}"
         if pipeline.alerts and pipeline.topic.name == topic.name:
             yield Lake("").checkpoint(alerts_query(pipeline.name), topic.name)

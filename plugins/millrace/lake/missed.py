@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from jobs.interval import Interval
@@ -27,9 +28,9 @@ def missed(
 
     First those that ended no longer than `within` before `until`, that were complete by `until` as far as the topic
     allows records to be late, and that have such events or rows of the speed layer. Then the older ones: those that the
-    speed layer serves, and those since the oldest published one that have events: what came late for an empty day is in
-    no answer. Not those before, for an archive may well begin years before anybody asks for its answers. `speed`: the
-    intervals (their ids) that the served version has rows of.
+    speed layer serves, and those between two published ones, `within` of each other, that have events: what came late
+    for an empty day is in no answer. No others, for an archive may well begin years before anybody asks for its
+    answers. `speed`: the intervals (their ids) that the served version has rows of.
     """
     pipeline, since = look.pipeline, until - within
     ended = [
@@ -39,17 +40,23 @@ def missed(
     ]
     archived = _archived_events(environment, pipeline, ended)
     recent = {each: archived.get(each, 0) for each in ended if archived.get(each) or each.id in speed}
-    return recent, _older(environment, look, speed, since)
+    return recent, _older(environment, look, speed, since, within)
 
 
-def _older(environment: Environment, look: LookBack, speed: Mapping[str, int], since: datetime) -> dict[Interval, int]:
-    length = look.pipeline.interval
-    served = {Interval.parse(each, length) for each in speed}
-    first = min((each.interval.end for each in look.published), default=since)
-    after = Interval.ended_within(first, since - _MICROSECOND, length)
-    unanswered = sorted(each for each in {*served, *after} if each.id not in look.answered and each.end < since)
+def _older(
+    environment: Environment, look: LookBack, speed: Mapping[str, int], since: datetime, within: timedelta
+) -> dict[Interval, int]:
+    served = {Interval.parse(each, look.pipeline.interval) for each in speed}
+    candidates = {*served, *_holes(look, within)}
+    unanswered = sorted(each for each in candidates if each.id not in look.answered and each.end < since)
     archived = _archived_events(environment, look.pipeline, unanswered)
     return {each: archived.get(each, 0) for each in unanswered if each in served or archived.get(each)}
+
+
+def _holes(look: LookBack, within: timedelta) -> Iterator[Interval]:
+    for one, next_ in itertools.pairwise(each.interval for each in look.published):
+        if one.end < next_.start <= one.end + within:
+            yield from Interval.ended_within(one.end, next_.start, look.pipeline.interval)
 
 
 def _is_due(environment: Environment, pipeline: Pipeline, interval: Interval, until: datetime) -> bool:

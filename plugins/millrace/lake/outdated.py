@@ -6,6 +6,8 @@ from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from jobs.run_reads import read_topic
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted_within
+from millrace.lake.declared import declared
 from millrace.lake.pending_late import pending_late
 from millrace.lake.published import Publication, all_publications, served_publications
 from millrace.lake.serving import preferred_versions
@@ -17,8 +19,8 @@ def outdated(environment: Environment, pipeline: Pipeline, version: str) -> dict
     """Per interval that another version serves and this one has published too, in order, what its own run lacks.
 
     Late events are repaired where they are served: what a version published before it is served, or once was, falls
-    behind, and would take an answer back where it was served. Runs that read another topic are not compared here: see
-    `millrace.lake.topic_change`.
+    behind, and would take an answer back where it was served. Left out is what no other run could better. Runs that
+    read another topic are not compared here: see `millrace.lake.topic_change`.
     """
     published = all_publications(environment, pipeline)
     own = {each.interval: each for each in published if each.version == version}
@@ -33,11 +35,18 @@ def outdated(environment: Environment, pipeline: Pipeline, version: str) -> dict
     found = {}
     for mine, theirs in pairs:
         more = lacks.get(mine.interval.id, 0) - they_lack.get(mine.interval.id, 0)
-        if mine.partial and not theirs.partial:
+        if theirs.is_proven and not mine.is_proven:
             found[mine.interval] = "partial"
-        elif more > 0:
+        elif more > 0 and not _stays(environment, declared(environment, pipeline, version), mine):
             found[mine.interval] = f"without {more:,} late events"
     return found
+
+
+def _stays(environment: Environment, pipeline: Pipeline, mine: Publication) -> bool:
+    """Whether a run now would not take its place: it read what was lost since, which no run reads any more (decision
+    31)."""
+    lost = accepted_within(environment, pipeline.topic.name, pipeline.reads(mine.interval))
+    return bool(lost) and not mine.partial
 
 
 def _topic(pipeline: Pipeline, publication: Publication) -> str:

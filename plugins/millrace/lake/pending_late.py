@@ -16,6 +16,7 @@ from millrace.environment import Environment
 from millrace.lake.declared import declared, declared_served
 from millrace.lake.event_counts import count_events
 from millrace.lake.interval_claim import interval_claim
+from millrace.lake.offsets import KafkaEnd
 from millrace.lake.published import Publication, publications
 from millrace.lake.tables import open_table
 
@@ -89,13 +90,11 @@ def overdue(
     before `until`, which are to be repaired, and the older. `patience`: how long the archive has in all to reach where
     Kafka was when that was asked: it is always a little behind a topic that is written to.
     """
-    deadline = datetime.now(UTC) + patience
-    found = [
-        each.interval
-        for each in look.published
-        if each.interval.end <= until
-        and (look.pending[each.interval.id] > 0 or _would_prove_more(environment, look.pipeline, each, deadline))
-    ]
+    ended = [each for each in look.published if each.interval.end <= until]
+    # The newest first: they are those that are repaired.
+    unproven = [each for each in reversed(ended) if not each.is_proven]
+    proven = _proven_by_now(environment, look.pipeline, unproven, datetime.now(UTC) + patience)
+    found = [each.interval for each in ended if look.pending[each.interval.id] > 0 or each.interval in proven]
     counts = {interval: max(0, look.pending[interval.id]) for interval in found}
     recent = {interval: count for interval, count in counts.items() if interval.end >= until - within}
     return recent, {interval: count for interval, count in counts.items() if interval not in recent}
@@ -129,16 +128,21 @@ def _archived(publication: Publication) -> int:
     return int(result.get("rows_archived", result.get("rows_read")) or 0)
 
 
-def _would_prove_more(
-    environment: Environment, pipeline: Pipeline, publication: Publication, deadline: datetime
-) -> bool:
-    """Whether a run now would not be as partial as this one is. What an accepted loss made partial stays so."""
-    if not publication.partial:
-        return False
-    claim = interval_claim(environment, pipeline, publication.interval)
-    look = claim.try_look()
-    while look.missing and look.needed and datetime.now(UTC) < deadline:
-        time.sleep(_POLL.total_seconds())
-        look = claim.try_look(look.needed)
-    proof = look.proof()
-    return proof is not None and not set(publication.partial) <= set(proof.partial)
+def _proven_by_now(
+    environment: Environment, pipeline: Pipeline, unproven: Sequence[Publication], deadline: datetime
+) -> set[Interval]:
+    """Those of which a run now would be complete, or partial for what was accepted as lost alone."""
+    needed: KafkaEnd | None = None
+    found = set()
+    for each in unproven:
+        claim = interval_claim(environment, pipeline, each.interval)
+        # Where Kafka was is asked for once: a claim whose records were due by then needs no more.
+        known = needed if needed and needed.told_at >= claim.due else None
+        look = claim.try_look(known)
+        while look.missing and look.needed and datetime.now(UTC) < deadline:
+            time.sleep(_POLL.total_seconds())
+            look = claim.try_look(look.needed)
+        needed = needed or look.needed
+        if look.proof():
+            found.add(each.interval)
+    return found

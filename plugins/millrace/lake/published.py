@@ -83,13 +83,17 @@ class Publication:
         return list(dict.fromkeys([*self._told, *self.lost]))
 
     @property
+    def is_proven(self) -> bool:
+        """Whether its archive was proven complete, but for what somebody accepted as lost: no run betters that."""
+        return set(self._told) <= set(self.lost)
+
+    @property
     def rank(self) -> tuple[bool, bool, int, int]:
         """Of two runs of one version and interval the greater answers: see docs/decisions/0031.
 
         What is proven goes before what is more: an archive that had rows twice was read in full as well.
         """
-        is_proven = set(self._told) <= set(self.lost)
-        return is_proven, not self.partial, int(self.result.get("rows_read") or 0), self.raw_version
+        return self.is_proven, not self.partial, int(self.result.get("rows_read") or 0), self.raw_version
 
     @property
     def _told(self) -> list[str]:

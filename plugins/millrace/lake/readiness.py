@@ -173,7 +173,7 @@ def _vanishing(pipeline: Pipeline, version: str, intervals: Collection[str]) -> 
     if intervals:
         yield (
             f"{len(intervals)} intervals that the speed layer serves would have no rows, or only late ones:"
-            f" {_listed(intervals)}; wait until its stream has rows of them, or publish them:"
+            f" {_listed(intervals)}; wait until its stream has all rows of them, or publish them:"
             f" `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 
@@ -193,7 +193,7 @@ def _outdated(pipeline: Pipeline, version: str, lacking: Mapping[Interval, str])
     if lacking:
         listed = _listed([f"{each.id} {why}" for each, why in lacking.items()])
         yield (
-            f"{len(lacking)} intervals that it has published, the served version has published better since: {listed};"
+            f"{len(lacking)} intervals that it has published, one that serves them has published better: {listed};"
             f" run them again: `millrace reprocess {pipeline.name} --version {version} INTERVAL …`"
         )
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 # What delta-rs says of a version whose commits or whose files were deleted.
-_GONE = ("No files in log segment", "No table metadata or protocol found", "not found")
+_GONE = ("No files in log segment", "No table metadata or protocol found", "Object at location")
 
 
 def open_table(environment: Environment, uri: str) -> DeltaTable | None:
@@ -51,7 +51,7 @@ def query_version(environment: Environment, uri: str, version: int, sql: str) ->
         raise
     try:
         return query(table, sql)
-    except Exception as error:  # of that class, and no other, is what the engine of queries raises
+    except Exception as error:  # what the engine of queries raises has no class of its own
         if _is_gone(error):
             return None
         raise

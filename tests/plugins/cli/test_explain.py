@@ -151,7 +151,7 @@ def test_an_unexplained_key_does_not_read_as_if_all_were_well(printed: Callable[
     assert cause == "cause: unexplained"
     assert why == (
         "They differ: high is 5 in batch, 4 in speed. It should have counted 1, and its answer does not follow from"
-        " them: this is unexplained."
+        " them, or batch's own does not come again: this is unexplained."
     )
     (record,) = [line for line in text.splitlines() if "symbol=A" in line]
     assert record.count("counted") == 2  # batch's own, and

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.accepted_losses import AcceptedLoss
+from jobs.accepted_losses import AcceptedLoss, LostRange
 from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
 from millrace.environment import Environment
+from millrace.lake.accepted_loss import accepted_within
 from millrace.lake.published import publish
 from millrace.lake.readiness import NotReadyError, check_switch, served_offsets, switch_problems
 from millrace.lake.serving import begin_serving, switch
@@ -112,7 +113,7 @@ def test_what_the_served_version_has_published_better_since_keeps_it_back(
     archive(two_versions, noon), archive(two_versions, noon)
     published(two_versions, interval(0), "v1", rows_read=3, raw_version=2)
     (problem,) = problems(two_versions, allow_older=True)
-    assert f"the served version has published better since: {interval(0).id} without 2 late events; run" in problem
+    assert f"one that serves them has published better: {interval(0).id} without 2 late events; run" in problem
     published(two_versions, interval(0), "v2", rows_read=3, raw_version=2)
     assert problems(two_versions) == []
 
@@ -125,6 +126,22 @@ def test_a_partial_run_does_not_take_the_place_of_a_complete_one(two_versions: E
     published(two_versions, interval(3), "v1", partial=["the archive is behind"])
     published(two_versions, interval(3), "v2", partial=["the archive is behind"])
     assert problems(two_versions) == [problem]
+
+
+def test_what_no_other_run_could_better_keeps_nothing_back(two_versions: Environment) -> None:
+    """A loss that is accepted makes one version's run partial for ever; the other's had read what was lost later."""
+    noon = interval(0).start + DAY / 2
+    lost = LostRange(0, 4, 6, "retention loss", noon, noon + 3 * DAY)
+    loss = AcceptedLoss("l", "stock_ticks", None, "ada", datetime.now(UTC), "why", {0: (6, 10)}, {}, [lost])
+    LakeStore(two_versions).write_json("accepted_loss/stock_ticks/l.json", loss.to_json())
+    for number in (2, 3):
+        published(two_versions, interval(number), "v1")
+    (told,) = accepted_within(two_versions, "stock_ticks", interval(0))
+    published(two_versions, interval(3), "v2", partial=[told])
+    published(two_versions, interval(2), "v2")
+    archive(two_versions, noon), archive(two_versions, noon)
+    published(two_versions, interval(0), "v1", rows_read=2, raw_version=1)
+    assert problems(two_versions) == []
 
 
 def test_only_intervals_of_the_look_back_have_to_be_published(two_versions: Environment) -> None:
@@ -168,6 +185,10 @@ def test_a_stream_that_went_on_behind_an_accepted_loss_has_not_read_the_interval
     LakeStore(two_versions).write_json("accepted_loss/stock_ticks/l.json", loss.to_json())
     (problem,) = problems(two_versions)
     assert f"have no rows, or only late ones: {interval(1).id}; wait" in problem
+    as_served = replace(loss, skipped=loss.skipped | {stream.replace("v2", "v1"): {0: (5, 8)}})
+    LakeStore(two_versions).write_json("accepted_loss/stock_ticks/l.json", as_served.to_json())
+    assert problems(two_versions) == [], "the served version's stream has read no more"
+    LakeStore(two_versions).write_json("accepted_loss/stock_ticks/l.json", loss.to_json())
     published(two_versions, interval(1), "v2")
     assert problems(two_versions) == []
 
