@@ -13,6 +13,7 @@ from millrace.environment import Environment, Told
 from millrace.kafka_brokers import advertised_brokers
 from millrace.operators.spark_job import SparkJobOperator
 from millrace.platforms.protocol import RunningJob, SparkJob
+from millrace.supervision.broker_proof import note_broker_check
 from millrace.supervision.connection import Connection, connect
 from millrace.supervision.generation import Generation, asked_try, run_token
 from millrace.triggers.spark_job import SparkJobTrigger
@@ -32,7 +33,8 @@ _ALL_EXECUTORS = {
 
 class CheckBrokersOperator(SparkJobOperator):
     """Runs a small job on the environment's platform, and fails unless its driver and its executors reach every Kafka
-    broker by the name that it advertises. Returns what was seen: see `jobs.broker_check.check_brokers`.
+    broker by the name that it advertises. Returns what was seen: see `jobs.broker_check.check_brokers`. Streams that
+    start later say so where that failed, or was never asked: see `millrace.supervision.broker_proof`.
 
     `told` is what the environment's file leaves empty: see `millrace.environment.load_environment`.
     """
@@ -77,7 +79,9 @@ class CheckBrokersOperator(SparkJobOperator):
         for broker in report["brokers"]:
             asked = broker["read"] or "no partition: it leads none of a declared topic"
             self.log.info("broker %s: %s; executors read %s", broker["address"], _seen(broker) or "reached", asked)
-        if complaint := _complaint(report):
+        complaint = _complaint(report)
+        note_broker_check(connection.notes, connection.environment, complaint)
+        if complaint:
             raise AirflowException(f"environment {connection.environment.name!r}: {complaint}")
         return report
 

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from jobs.errors import MillraceError
 from millrace.environment import Environment
 from millrace.platforms.protocol import JobStatus, RunningJob, SparkJob, UnknownJobError
+from millrace.supervision.broker_proof import broker_doubt
 from millrace.supervision.connection import Connection, connect, unreachable
 from millrace.supervision.control import followed_stream, note_followed_stream
 from millrace.supervision.driver_log import LOG_LINES, excerpt
@@ -196,6 +197,9 @@ class SparkStreamOperator(BaseOperator):
         self._start(supervision, failures)
 
     def _start(self, supervision: Supervision, failures: int) -> NoReturn:
+        connection = supervision.connection
+        if doubt := broker_doubt(connection.notes, connection.environment):
+            self.log.warning("query %s: %s", self.query, doubt)
         try:
             running = supervision.start(self.declare)
         except MillraceError as error:  # a rule is broken: trying again would not help

@@ -17,6 +17,7 @@ from millrace.environment import Environment
 from millrace.home import Home
 from millrace.lake.store import LakeStore
 from millrace.platforms.local import local_platform
+from millrace.supervision.broker_proof import broker_doubt
 from millrace.supervision.connection import Connection
 from tests.plugins.operators.broker_check_task import run_check
 from tests.two_brokers import TwoBrokers, two_brokers
@@ -44,6 +45,14 @@ def test_brokers_that_are_reached_pass(environment: Environment, stack: Home, br
         (address, {}) for address in brokers.addresses
     ]
     assert report["places"] == PLACES
+    assert doubt(environment, brokers.open) is None
+    assert doubt(environment, brokers.bad) is not None, "of other brokers nobody knows"
+
+
+def doubt(environment: Environment, bootstrap: str) -> str | None:
+    """What a stream on a cluster is told that starts now."""
+    place = dataclasses.replace(environment, kafka_bootstrap=bootstrap, platform="hdinsight")
+    return broker_doubt(LakeStore(place), place)
 
 
 def test_a_name_that_does_not_resolve_and_a_port_that_is_shut_fail_the_task_by_name(
@@ -58,6 +67,7 @@ def test_a_name_that_does_not_resolve_and_a_port_that_is_shut_fail_the_task_by_n
     assert f"broker {brokers.nameless} is not reached" in text
     assert f"broker {brokers.shut} is not reached" in text
     assert "private DNS zone" in text
+    assert f"broker {brokers.nameless} is not reached" in (doubt(environment, brokers.bad) or "")
 
 
 def test_a_port_that_answers_and_is_no_broker_is_not_reached(

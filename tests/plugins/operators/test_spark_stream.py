@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from jobs.errors import MillraceError
 from millrace.environment import Environment, StorageAccount
 from millrace.operators.spark_stream import SparkStreamOperator
 from millrace.platforms.protocol import JobState, SparkJob
+from millrace.supervision.broker_proof import note_broker_check
 from millrace.supervision.connection import Connection
 from millrace.supervision.control import StreamControl
 from millrace.supervision.generation import Generation
@@ -23,6 +25,7 @@ from millrace.triggers.events import status_to_json
 from millrace.triggers.spark_stream import SparkStreamTrigger
 from tests.plugins.supervision.fake_platform import FakePlatform, FolderNotes
 
+LOG = logging.getLogger("millrace.spark_stream")
 QUERY = "archive__ticks"
 RETRIES = 20
 STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
@@ -60,6 +63,9 @@ class Trigger(SparkStreamTrigger):
 
 
 class Operator(SparkStreamOperator):
+    """Its log is one that pytest sees."""
+
+    log = LOG  # type: ignore[assignment]
     place: Place
 
     def connect(self) -> Connection:
@@ -133,6 +139,23 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+def test_a_stream_that_starts_is_told_whether_its_way_to_the_brokers_is_proven(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.execute(Try())
+    assert "nobody has proven that Spark reaches the brokers of 127.0.0.1:2; clear the task `reached`" in caplog.text
+
+
+@pytest.mark.parametrize("complaint", [None, "broker kafka-1:9092 is not reached: driver: no such name"])
+def test_it_is_told_what_the_last_check_found(
+    place: Place, caplog: pytest.LogCaptureFixture, complaint: str | None
+) -> None:
+    note_broker_check(place.notes, ENVIRONMENT, complaint)
+    place.execute(Try())
+    told = [record.getMessage() for record in caplog.records if "reache" in record.getMessage()]
+    assert [each.partition(" UTC, ")[2] for each in told] == ([complaint] if complaint else [])
 
 
 def ended(place: Place, job_id: str, code: int | None, **kwargs: Any) -> dict[str, Any]:
