@@ -6,11 +6,9 @@ The tests share two streams, and what one has killed the next finds started agai
 from __future__ import annotations
 
 import dataclasses
-import json
 from datetime import timedelta
 
 import httpx
-import psutil
 import pytest
 
 from jobs.errors import MillraceError
@@ -30,6 +28,7 @@ from millrace.platforms.protocol import JobState, SparkJob
 from millrace.waiting import until
 from tests.conformance.cluster import GATEWAY, LIVY, Cluster
 from tests.conformance.engine import require_hdinsights_engine
+from tests.conformance.secrets_search import require_no_secret_in_sight
 from tests.conformance.streams import ARCHIVE, DAY, PATIENCE, SPEED, Streams
 from tests.end_to_end.topic_oracle import decode
 
@@ -68,26 +67,7 @@ def test_a_second_submission_returns_the_live_job(streams: Streams) -> None:
 def test_no_secret_is_where_people_or_programs_look(
     streams: Streams, cluster: Cluster, passwords: dict[str, str]
 ) -> None:
-    job = streams.live(ARCHIVE)
-    gateway, store = streams.platform.gateway, streams.platform.store
-    number = store.read_json(f"jobs/{job.id}/batch.json")["number"]
-    tag = store.read_json(f"jobs/{job.id}/job.json")["tag"]
-    looked_at = {
-        "Livy's batch": json.dumps(gateway.batch(number)),
-        "Livy's log": "\n".join(gateway.batch_log(number, 1000)) + cluster.log(LIVY),
-        "YARN's application": json.dumps(gateway.applications(tag)),
-        "command lines": "\n".join(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])),
-        "the driver's log": "\n".join(streams.platform.logs(job.id, 5000)),
-        "Spark's event logs": "".join(path.read_text() for path in cluster.event_logs.iterdir()),
-        "checkpoints": "".join(
-            (streams.store.read(path) or b"").decode("latin-1") for path in streams.store.list("checkpoints")
-        ),
-    }
-    assert all(looked_at.values())
-    for place, text in looked_at.items():
-        for name, password in passwords.items():
-            assert password not in text, f"the password of {name} is in {place}"
-    assert passwords["kafka"] in (store.read(f"jobs/{job.id}/connection.json") or b"").decode()
+    require_no_secret_in_sight(streams, cluster, passwords)
 
 
 def test_livy_killed_and_restarted_without_memory_the_jobs_are_found_by_yarn(

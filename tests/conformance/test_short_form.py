@@ -18,6 +18,7 @@ from millrace.lake.published import publications
 from millrace.platforms.protocol import JobState
 from tests.conformance.cluster import LIVY, Cluster
 from tests.conformance.engine import require_hdinsights_engine
+from tests.conformance.secrets_search import require_no_secret_in_sight
 from tests.conformance.streams import ARCHIVE, SPEED, Streams
 from tests.plugins.platforms.entra import CONNECTION, entra_cloud
 
@@ -44,6 +45,12 @@ def test_archive_and_speed_answer_like_the_oracle(streams: Streams) -> None:
     rows, layers = streams.view()
     assert layers == {"speed"}
     assert rows == streams.expected()
+
+
+def test_no_secret_is_where_people_or_programs_look(
+    streams: Streams, cluster: Cluster, passwords: dict[str, str]
+) -> None:
+    require_no_secret_in_sight(streams, cluster, passwords)
 
 
 def test_the_status_tells_of_both_streams_and_where_their_logs_are(streams: Streams, rig: Home) -> None:
