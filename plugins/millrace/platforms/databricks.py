@@ -7,7 +7,7 @@ import itertools
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from databricks.sdk.service.jobs import BaseRun, Run, RunLifecycleStateV2State, RunOutput, RunType, SubmitTask
@@ -166,11 +166,13 @@ class DatabricksPlatform:
     def _submit(self, name: str, task: SubmitTask, submission: str) -> Run:
         """A one-time run, or the live one of this name.
 
-        Attempts of a name are counted, and Databricks starts one run for each number: so of two who submit at once
-        both get the same run, and a request that is sent again starts nothing twice.
+        Attempts of a name are counted, each month anew, and Databricks starts one run for each number: so of two who
+        submit at once both get the same run, and a request that is sent again starts nothing twice. It removes runs
+        after 60 days, and refuses the tokens of those.
         """
+        month = datetime.now(UTC).strftime("%Y-%m")
         for attempt in itertools.count():
-            token = hashlib.sha256(f"{name} {attempt}".encode()).hexdigest()
+            token = hashlib.sha256(f"{name} {month} {attempt}".encode()).hexdigest()
             run = self._run(self._submit_once(name, task, token))
             if is_live(run) or submission_of(run) == submission:
                 return run

@@ -35,6 +35,7 @@ __all__ = ["ContinuousJobs"]
 Answer = TypeVar("Answer")
 
 _RUN = "millrace-run"
+_RUN_BEFORE = "millrace-run-before"
 _FINAL = frozenset({0, 2, 3, 4})
 """Exit codes after which the same again would not help, or is not wanted: see `jobs.driver`."""
 
@@ -51,13 +52,16 @@ class ContinuousJobs:
         The run is started while the job is paused, so that its id is known; then Databricks may go on by itself.
         """
         job = self._job(name) or self._created(name, task)
-        self._call("reset", name, lambda jobs: jobs.reset(job, _settings(name, task)))
+        before = self._last_started(name, job)
+        self._call("reset", name, lambda jobs: jobs.reset(job, _settings(name, task, before)))
         newest = next(iter(self._runs(name, job)), None)
         if newest is not None and newest.run_id is not None and is_live(newest):
             run = newest.run_id
         else:
-            # Two who saw the same newest run ask for the same next one.
-            token = hashlib.sha256(f"{job} {newest.run_id if newest else None}".encode()).hexdigest()
+            # Two who saw the same newest run ask for the same next one. Databricks removes old runs, and refuses a
+            # token whose run it has removed: where none is left, the token is of the last one that there was.
+            last = newest.run_id if newest else before
+            token = hashlib.sha256(f"{job} {last}".encode()).hexdigest()
             run = int(self._call("run", name, lambda jobs: jobs.run_now(job, idempotency_token=token).run_id))
         going_on = JobSettings(continuous=_continuous(PauseStatus.UNPAUSED), tags={_RUN: str(run)})
         self._call("unpause", name, lambda jobs: jobs.update(job, new_settings=going_on))
@@ -104,6 +108,12 @@ class ContinuousJobs:
             self._call("delete", name, lambda jobs: jobs.delete(own))
         return first
 
+    def _last_started(self, name: str, job: int) -> str | None:
+        """The run that the job was started with last, though it may be removed; None before the first."""
+        settings = self._call("read", name, lambda jobs: jobs.get(job)).settings
+        tags = (settings and settings.tags) or {}
+        return tags.get(_RUN) or tags.get(_RUN_BEFORE)
+
     def _job(self, name: str) -> int | None:
         """The oldest job of this name."""
         return next(iter(self._jobs(name)), None)
@@ -128,9 +138,10 @@ class ContinuousJobs:
         return self.workspace.call(f"{what} the continuous job {name!r}", lambda client: request(client.jobs))
 
 
-def _settings(name: str, task: SubmitTask) -> JobSettings:
+def _settings(name: str, task: SubmitTask, before: str | None = None) -> JobSettings:
     return JobSettings(
         name=name,
+        tags=None if before is None else {_RUN_BEFORE: before},
         continuous=_continuous(PauseStatus.PAUSED),
         max_concurrent_runs=1,
         tasks=[Task.from_dict(task.as_dict())],

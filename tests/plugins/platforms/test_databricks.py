@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from databricks.sdk.errors import InternalError
@@ -41,6 +42,19 @@ def test_two_who_submit_while_the_list_of_runs_is_behind_start_one_batch_job(ser
     server.workspace.is_list_behind = True
     assert first.submit(BATCH) == second.submit(BATCH)
     assert len(server.workspace.runs) == 1
+
+
+@pytest.mark.parametrize("month", [1, 12])
+def test_a_batch_job_of_a_name_whose_run_databricks_has_removed_is_submitted(
+    server: Server, databricks: DatabricksPlatform, monkeypatch: pytest.MonkeyPatch, month: int
+) -> None:
+    """As a repair of an old day is, months after the day's first run."""
+    job = SparkJob("query", ("reprocess", "raise SystemExit(0)"), "run.1")
+    for number in (month, month + 3):
+        at = datetime(2026 + number // 13, 1 + (number - 1) % 12, 15, tzinfo=UTC)
+        monkeypatch.setattr("millrace.platforms.databricks.datetime", SimpleNamespace(now=lambda zone, at=at: at))
+        assert ended(databricks, databricks.submit(job).id) is JobState.SUCCEEDED
+        server.workspace.runs.clear()
 
 
 def test_a_job_that_has_ended_before_its_submission_was_told_is_not_started_again(

@@ -63,6 +63,16 @@ def test_many_who_submit_at_once_leave_one_job(server: Server) -> None:
     assert len(run_ids(server)) == 1
 
 
+def test_a_stream_whose_runs_databricks_has_removed_is_started_again(
+    server: Server, databricks: DatabricksPlatform
+) -> None:
+    """As after 60 days in which it was stopped, and again after as many."""
+    for number in range(3):
+        running = databricks.submit(stream("raise SystemExit(0)", f"run.{number}"))
+        wait(lambda number=running.id: databricks.settled_state(number).state is JobState.SUCCEEDED)  # type: ignore[misc]
+        server.workspace.runs.clear()
+
+
 def test_an_end_that_is_seen_pauses_the_job_and_its_supervisor_decides(
     server: Server, databricks: DatabricksPlatform
 ) -> None:

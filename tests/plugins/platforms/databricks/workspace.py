@@ -141,8 +141,8 @@ class Workspace:
     def run_now(self, job_id: int, idempotency_token: str | None = None) -> dict[str, Any]:
         job = self._job(job_id)
         key = (str(job_id), idempotency_token or "")
-        if idempotency_token and key in self.tokens:
-            return {"run_id": self.tokens[key]}
+        if known := self._run_of(idempotency_token, key):
+            return known
         run = self._start(job["settings"]["name"], job["settings"]["tasks"][0], "JOB_RUN", job_id)
         if idempotency_token:
             self.tokens[key] = run.run_id
@@ -151,13 +151,21 @@ class Workspace:
     def submit(self, run_name: str, tasks: list[dict[str, Any]], idempotency_token: str = "") -> dict[str, Any]:
         _limit_token(idempotency_token)
         key = ("", idempotency_token)
-        if idempotency_token and key in self.tokens:
-            return {"run_id": self.tokens[key]}
+        if known := self._run_of(idempotency_token, key):
+            return known
         self._check_task(tasks[0])
         run = self._start(run_name, tasks[0], "SUBMIT_RUN", next(self.numbers))
         if idempotency_token:
             self.tokens[key] = run.run_id
         return {"run_id": run.run_id}
+
+    def _run_of(self, token: str | None, key: tuple[str, str]) -> dict[str, Any] | None:
+        """What this token has started; Databricks refuses one whose run is removed."""
+        if not token or key not in self.tokens:
+            return None
+        if self.tokens[key] not in self.runs:
+            raise ApiError(400, "INVALID_PARAMETER_VALUE", f"the run {self.tokens[key]} of this token was deleted")
+        return {"run_id": self.tokens[key]}
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         return self._run(int(run_id)).as_run(with_tasks=True)
