@@ -130,4 +130,5 @@ def test_outputs_are_what_jobs_need() -> None:
     assert outputs["lake"] == f"abfss://lake@{outputs['storageAccount']}.dfs.core.windows.net/millrace"
     assert outputs["sparkGateway"].startswith("https://spark-mr-dev-")
     assert outputs["kafkaGateway"].endswith(".azurehdinsight.net")
+    assert outputs["vaultId"].startswith(f"{GROUP}/providers/Microsoft.KeyVault/vaults/")
     assert outputs["logWorkspaceId"] == f"{GROUP}/providers/Microsoft.OperationalInsights/workspaces/mr-dev"
