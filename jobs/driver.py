@@ -142,8 +142,9 @@ def run_reprocess(options: argparse.Namespace) -> None:
     lake = Lake(options.lake)
     note_declaration(LakeFiles(spark), lake, pipeline, options.version)
     coverage = {int(partition): offset for partition, offset in json.loads(options.coverage).items()}
+    began = datetime.now(timezone.utc).isoformat()
     result = reprocess(spark, pipeline, interval, lake, options.run_id, options.version, options.raw_version, coverage)
-    about = {"run": options.run_id, "interval": interval.id, "version": options.version}
+    about = {"run": options.run_id, "began_at": began, "interval": interval.id, "version": options.version}
     result = {**about, **_extent(pipeline, interval), "raw_version": options.raw_version, **result}
     newest = lake.newest_result(pipeline.name, options.version, interval.id)
     for uri in (lake.run_result(pipeline.name, options.run_id), newest):

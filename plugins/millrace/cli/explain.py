@@ -72,7 +72,9 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def _run_line(result: Mapping[str, Any], published: bool) -> str:
-    return f"run {result['run']}, version {result['version']}: {'published' if published else 'not published'}"
+    at = str(result.get("began_at") or "")[:19].replace("T", " ")
+    began = f", began on {at} UTC" if at else ""
+    return f"run {result['run']}, version {result['version']}{began}: {'published' if published else 'not published'}"
 
 
 def _show(explanation: Explanation, pipeline: str, interval: str) -> None:

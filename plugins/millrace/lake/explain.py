@@ -55,13 +55,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`batch` and `speed`: the rows of the layers, None where one has none. `cause` of their difference: None where
-    there is none, or the run does not tell; `why`: in words. `published`: whether the run is; `partial`: why what is
+    """`began_at`: when the run began, which then read what it counted (ISO 8601); None of one by an older Millrace.
+
+    `batch` and `speed`: the rows of the layers, None where one has none. `cause` of their difference: None where there
+    is none, or the run does not tell; `why`: in words. `published`: whether the run is; `partial`: why what is
     published of the interval is partial. `read_otherwise`: how many records of the interval's days the archive has as
     another decoder than the version's read them; `records` are as the archive has them.
     """
 
     run: str
+    began_at: str | None
     version: str
     published: bool
     partial: list[str]
@@ -124,7 +127,8 @@ def explain(
         records = [replace(each, speed=_SHOULD_HAVE) if each.speed == COUNTED else each for each in records]
     state = publication_state(environment, pipeline, interval, result)
     otherwise = read_otherwise(environment, pipeline, interval, result["version"])
-    return Explanation(result["run"], result["version"], *state, cause, why, in_batch, in_speed, records, otherwise)
+    run = (result["run"], result.get("began_at"), result["version"])
+    return Explanation(*run, *state, cause, why, in_batch, in_speed, records, otherwise)
 
 
 def publication_state(

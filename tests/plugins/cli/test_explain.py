@@ -176,6 +176,15 @@ def test_of_a_key_that_the_run_does_not_list_is_told_what_is_known(
     assert printed(3).splitlines()[-2] == "cause: unexplained"  # the speed layer lacks none of its events
 
 
+def test_when_the_run_read_its_records_is_told(printed: Callable[..., str], here: Environment) -> None:
+    began = result(began_at="2026-11-02T02:00:01.5+00:00")
+    LakeStore(here).write_json(Lake("").newest_result(NAME, VERSION, DAY.id), began)
+    told = f"run {RUN}, version {VERSION}, began on 2026-11-02 02:00:01 UTC: not published"
+    assert told in printed()
+    assert told in printed(0)
+    assert json.loads(printed(0, "--json"))["began_at"] == began["began_at"]
+
+
 def test_what_came_after_the_run_is_told(printed: Callable[..., str], here: Environment) -> None:
     write_archive(here, 2)
     assert printed(2).endswith("answer the same. 1 more arrived after the run: pending late, if it is published.\n")
