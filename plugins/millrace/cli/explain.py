@@ -72,8 +72,8 @@ def _column(text: str) -> tuple[str, str]:
 
 
 def _run_line(result: Mapping[str, Any], published: bool) -> str:
-    at = str(result.get("began_at") or "")[:19].replace("T", " ")
-    began = f", began on {at} UTC" if at else ""
+    at = result.get("began_at")
+    began = f", began on {_seconds(at)} UTC" if at else ""
     return f"run {result['run']}, version {result['version']}{began}: {'published' if published else 'not published'}"
 
 
@@ -125,9 +125,14 @@ def _record(record: Record) -> list[str]:
         _cell(record.archived_at),
         record.batch,
         record.speed,
-        f"{read.batch_id} at {read.timestamp[:19].replace('T', ' ')}" if read else "-",
+        f"{read.batch_id} at {_seconds(read.timestamp)}" if read else "-",
         _cell(read.late_watermark) if read and read.late_watermark else "-",
     ]
+
+
+def _seconds(moment: str) -> str:
+    """Of ISO 8601, in UTC, as the cells have times."""
+    return moment[:19].replace("T", " ")
 
 
 def _cell(value: Any) -> str:

@@ -41,24 +41,13 @@ def open_table(environment: Environment, uri: str) -> DeltaTable | None:
 def query_version(environment: Environment, uri: str, version: int, sql: str) -> list[dict[str, Any]] | None:
     """Rows of a query of the table as of a version; None where that is not kept any more: its log, or a file of it."""
     from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
 
     try:
-        table = DeltaTable(uri, version=version, storage_options=environment.delta_options())
-    except DeltaError as error:
-        if _is_gone(error):
-            return None
-        raise
-    try:
-        return query(table, sql)
+        return query(DeltaTable(uri, version=version, storage_options=environment.delta_options()), sql)
     except Exception as error:  # what the engine of queries raises has no class of its own
-        if _is_gone(error):
+        if any(words in str(error) for words in _GONE):
             return None
         raise
-
-
-def _is_gone(error: Exception) -> bool:
-    return any(words in str(error) for words in _GONE)
 
 
 def delete_old_files(environment: Environment, uri: str) -> int:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +22,6 @@ from millrace.lake.pending_late import look_back, overdue, pending_late
 from millrace.lake.published import Publication, publications, publish
 from millrace.lake.served import served_intervals
 from millrace.lake.view import read_view
-from tests.plugins.lake.archived_topic import ArchivedTopic, ended
 from tests.plugins.lake.lake_rows import certificate, interval, write_batch, write_speed
 from tests.plugins.lake.raw_rows import (
     archive,
@@ -199,52 +194,6 @@ def test_what_is_to_be_repaired_ended_within_the_look_back(environment_here: Env
     )
     assert {each.start.day: count for each, count in recent.items()} == {12: 1, 19: 1}
     assert {each.start.day: count for each, count in older.items()} == {10: 1, 11: 1}
-
-
-def test_a_partial_interval_is_repaired_once_it_is_proven_complete(own_lake: Environment) -> None:
-    ticks = ArchivedTopic(own_lake)
-    ticks.produce(2)
-    ticks.archive(1, 0)
-    pipeline, hour_ago = replace(HOURLY, topic=ticks.topic), ended(timedelta(hours=2))
-    whole = Interval.of(hour_ago.start, pipeline.interval)
-    result = {"rows_read": 0, "rows_by_day": {whole.start.date().isoformat(): 0}}
-
-    def publish_run(run: str) -> None:
-        found = ticks.claim(whole).partial()
-        publish(own_lake, pipeline, whole, run=run, version="v1", certificate=found, result=result)
-
-    def to_repair(patience: timedelta = timedelta(minutes=1)) -> dict[Interval, int]:
-        look = look_back(own_lake, pipeline)
-        return overdue(own_lake, look, datetime.now(UTC), timedelta(days=7), patience)[0]
-
-    publish_run("while the archive is behind")
-    assert to_repair(timedelta(seconds=3)) == {}, "it would be as partial again"
-    with written_to(ticks, archived=1):
-        assert to_repair() == {whole: 0}, "however far the topic has gone on since"
-    ticks.archive(ticks.archived[0] + 1, 0)
-    publish_run("when it has all")
-    assert to_repair() == {}
-
-
-@contextmanager
-def written_to(ticks: ArchivedTopic, archived: int) -> Iterator[None]:
-    """A topic with one record more than are archived gets another each time, after which the archive has one more."""
-    is_over = threading.Event()
-
-    def go_on() -> None:
-        for offset in itertools.count(archived + 1):
-            ticks.produce(1)
-            ticks.archive(offset, 0)
-            if is_over.wait(0.2):
-                return
-
-    writer = threading.Thread(target=go_on)
-    writer.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        writer.join()
 
 
 def test_the_view_tells_what_is_pending_of_published_intervals_alone(own_lake: Environment) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,12 +19,14 @@ from millrace.replication import check
 from millrace.replication.check import _Comparison, check_replica
 from millrace.replication.pairing import Pairing, PartitionReport
 from millrace.replication.partition_reader import Cluster, PartitionReader, opened
+from tests.meanwhile import meanwhile
 
 pytestmark = pytest.mark.timeout(60)
 
 STORAGE = StorageAccount("account", "lake", "http://127.0.0.1:1/account", Path("key"))
 TOPIC = "ticks"
 NONE_WAITED_FOR = timedelta(0)
+OFTEN_S = 0.005  # no read of 0.2 s ends with nothing
 
 
 @dataclass
@@ -117,26 +116,6 @@ def reads(reader: PartitionReader, times: int) -> list[tuple[int, bytes]]:
     return [record for _ in range(times) for record in reader.read(0.1)]
 
 
-@contextmanager
-def meanwhile(act: Callable[[int], object]) -> Iterator[None]:
-    """Acts all the time, so that no read of 0.2 s ends with nothing."""
-    over = threading.Event()
-
-    def go_on() -> None:
-        number = 0
-        while not over.wait(0.005):
-            act(number)
-            number += 1
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def test_what_is_there_behind_missing_and_strange_is_counted(source: Broker, replica: Broker) -> None:
     source.send(*"abcde")
     replica.send(*"bdbx")
@@ -151,7 +130,7 @@ def test_it_ends_while_the_topic_gets_records(source: Broker, replica: Broker) -
         for broker in (source, replica):
             broker.send(f"later {number}")
 
-    with meanwhile(both):
+    with meanwhile(both, OFTEN_S):
         report = compared(source, replica, patience=timedelta(seconds=1))
     assert report.missing == 1
 
@@ -163,7 +142,7 @@ def test_what_comes_within_the_patience_is_waited_for_while_others_come(source: 
     def replicate(number: int) -> None:
         replica.send("c" if number == 200 else f"other {number}")
 
-    with meanwhile(replicate):
+    with meanwhile(replicate, OFTEN_S):
         report = compared(source, replica, patience=timedelta(seconds=30))
     assert (report.lag, report.missing) == (0, 0)
 
@@ -201,7 +180,7 @@ def test_what_both_get_during_the_check_is_neither_a_duplicate_nor_strange(sourc
         if number == 300:
             replica.send("c")
 
-    with meanwhile(replicate):
+    with meanwhile(replicate, OFTEN_S):
         report = compared(source, replica, patience=timedelta(seconds=30))
     assert counts(report)[1:] == (0, 0, 1, 1)
     assert report.records < 300  # when it began; it has seen what came with the 300th
