@@ -48,9 +48,10 @@ a date without a time means midnight: to include day *D*, end at the hour of the
 intervals that ended in the {within} before its data interval does and have such events: it runs them again. At once:
 trigger the DAG with `repair`, or `millrace repair {name}`. A backfill repairs none but its own.
 *Missed nights*: a scheduled run also runs the intervals of these {within} that no published run serves, because nothing
-ran or what ran failed, where the archive has events of them or the speed layer serves them; not those that a run which
-is queued or running covers. An interval whose newest run the gate refused is *held back* until the archive has more of
-it, or the gate accepts the run: the log of *intervals* warns of it each night. Run it at once with `interval`.
+ran or what ran failed: from the first published one on all, an empty day too; before it those that the archive has
+events of or the speed layer serves. Not those that a run which is queued or running covers. An interval whose newest
+run the gate refused is *held back* until the archive has more of it, or the gate accepts the run: the log of
+*intervals* warns of it each night. Run it at once with `interval`.
 Running an interval again, or twice at once, ends in one published result.
 """
 
@@ -101,7 +102,11 @@ def batch_layer(
 def _params() -> dict[str, Param]:
     interval = "One interval by hand: its start, such as 2026-11-20. Empty: those that ended in the data interval."
     repair = "Instead: every published interval within the look-back that has pending late events."
-    partial = "Publish at once, as partial, what is in the archive where it is not proven complete."
+    partial = (
+        "Publish at once, as partial, what is in the archive where it is not proven complete. It"
+        " hides what the speed layer serves of the interval: what comes later is pending late, and in no answer until"
+        " the interval runs again."
+    )
     return {
         "interval": Param(None, type=["null", "string"], title="Interval", description=interval),
         "repair": Param(False, type="boolean", title="Repair", description=repair),

@@ -36,7 +36,12 @@ def reprocess(
     interval: Annotated[list[str], typer.Argument(help="Starts of intervals: 2026-11-20 or 20261120T000000Z.")],
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait until the archive is proven complete.")] = 300.0,
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Do not wait: publish, as partial, what is in the archive.")
+        bool,
+        typer.Option(
+            "--allow-partial",
+            help="Do not wait: publish, as partial, what is in the archive. What comes later is in no answer until the"
+            " interval is run again: its speed rows are hidden.",
+        ),
     ] = False,
     version: Version = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the drivers' logs on stderr.")] = False,

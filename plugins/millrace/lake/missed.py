@@ -27,10 +27,11 @@ def missed(
     for each.
 
     First those that ended no longer than `within` before `until`, that were complete by `until` as far as the topic
-    allows records to be late, and that have such events or rows of the speed layer. Then the older ones: those that the
-    speed layer serves, and those between two published ones, `within` of each other, that have events: what came late
-    for an empty day is in no answer. No others, for an archive may well begin years before anybody asks for its
-    answers. `speed`: the intervals (their ids) that the served version has rows of.
+    allows records to be late, and that have such events, rows of the speed layer, or a published interval before them:
+    from the first on, an empty day is published as empty. Then the older ones: those that the speed layer serves, and
+    those between two published ones, `within` of each other, that have events: they are in no answer. No others, for an
+    archive may well begin years before anybody asks for its answers. `speed`: the intervals (their ids) that the served
+    version has rows of.
     """
     pipeline, since = look.pipeline, until - within
     ended = [
@@ -39,7 +40,12 @@ def missed(
         if each.id not in look.answered and _is_due(environment, pipeline, each, until)
     ]
     archived = _archived_events(environment, pipeline, ended)
-    recent = {each: archived.get(each, 0) for each in ended if archived.get(each) or each.id in speed}
+    began = look.published[0].interval if look.published else None
+    recent = {
+        each: archived.get(each, 0)
+        for each in ended
+        if archived.get(each) or each.id in speed or (began is not None and began < each)
+    }
     return recent, _older(environment, look, speed, since, within)
 
 

@@ -1,8 +1,9 @@
-"""A night after late events, by Airflow's own scheduler: it repairs each past day that has some, and no other."""
+"""A night after late events and nights without a run, by Airflow's own scheduler: it repairs each past day that has
+late events, publishes the empty days that were missed, and runs no other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -79,6 +80,12 @@ class Night:
         until = datetime.fromisoformat(self.told["data_interval_end"])
         return Interval.of(Interval.of(until, stock_high_low.interval).start - timedelta(days=1), timedelta(days=1))
 
+    def missed(self, published: Collection[Interval]) -> set[Interval]:
+        """The empty days within its look-back that nobody has published, though an older one is."""
+        until = datetime.fromisoformat(self.told["data_interval_end"])
+        days = Interval.ended_within(until - REPAIR_WITHIN, until, stock_high_low.interval)
+        return set(days) - set(published) - {self.own()}
+
     def mapped(self, task: str) -> list[dict[str, Any]]:
         """The task's mapped instances, as Airflow describes them."""
         found = self.airflow.api.get(f"{self._path}/interval_run.{task}/listMapped", limit=100)
@@ -115,7 +122,7 @@ def published_days(settled: Streams) -> Iterator[dict[Interval, Publication]]:
     settled.airflow.pause(DAG)
 
 
-def test_a_night_repairs_each_day_of_its_look_back_that_has_late_events_and_no_other(
+def test_a_night_repairs_the_days_of_its_look_back_that_have_late_events_and_publishes_the_missed_ones(
     settled: Streams, published_days: dict[Interval, Publication]
 ) -> None:
     environment = settled.environment
@@ -128,12 +135,15 @@ def test_a_night_repairs_each_day_of_its_look_back_that_has_late_events_and_no_o
     night.await_success()
 
     assert BEYOND.end < datetime.fromisoformat(night.told["data_interval_end"]) - REPAIR_WITHIN < OLDER.end
-    expected = sorted({night.own().id, OLDER.id, NEWER.id})
+    missed = night.missed(published_days)
+    assert missed, "days without an event, between the published ones"
+    expected = sorted({each.id for each in (night.own(), OLDER, NEWER, *missed)})
     for task in TASKS:
         found = night.mapped(task)
         assert [each["rendered_map_index"] for each in found] == expected, "one instance per interval, oldest first"
         assert {each["state"] for each in found} == {"success"}
     check_runs(night, published_days, published(environment))
+    check_empty(published(environment), missed)
     assert pending(environment) == {each: LATE[BEYOND] * (each == BEYOND.id) for each in pending(environment)}
     assert f"{BEYOND.id} ({LATE[BEYOND]} pending late events)" in night.log()
     assert QUIET.id not in night.log()
@@ -153,6 +163,12 @@ def check_runs(night: Night, before: dict[Interval, Publication], after: dict[In
         assert set(after[each].result["parity"]["causes"]) == {"late"}
     for each in (QUIET, BEYOND):
         assert (after[each].run, after[each].published_at) == (before[each].run, before[each].published_at)
+
+
+def check_empty(published: dict[Interval, Publication], days: Collection[Interval]) -> None:
+    for each in days:
+        assert published[each].certificate["coverage"]
+        assert (published[each].partial, published[each].result["rows_read"]) == ([], 0)
 
 
 def check_views(environment: Environment, *intervals: Interval) -> None:
