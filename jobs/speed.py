@@ -25,6 +25,7 @@ from jobs.update_log import UpdateLog
 
 if TYPE_CHECKING:
     from pyspark.sql.streaming.query import StreamingQuery
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 __all__ = ["newest_rows", "start_speed"]
 
@@ -54,19 +55,16 @@ def start_speed(
     ones.
     """
     files = LakeFiles(spark)
-    query = speed_query(pipeline.name)
-    checkpoint = lake.checkpoint(query, version)
-    uri = lake.speed(pipeline.name)
+    checkpoint, uri = lake.checkpoint(speed_query(pipeline.name), version), lake.speed(pipeline.name)
     journal = ProgressJournal(files, lake, speed_stream(pipeline.name, version), Checkpoint(files, checkpoint))
     earlier = Bootstrap(spark, pipeline, lake, checkpoint, journal)
     earlier.hand_over()
     resumes = files.exists(f"{checkpoint}/metadata")
-    begins = not resumes and not earlier.is_under_way
-    if begins:
+    if resumes or earlier.is_under_way:
+        start = Start(noted_options(files, checkpoint))
+    else:
         start = find_start(spark, pipeline, lake, version, bootstrap, f"{checkpoint}/probe")
         note_start(files, checkpoint, start)
-    else:
-        start = Start(noted_options(files, checkpoint))
     records = decode(read_stream(spark, pipeline.topic, bootstrap, start.options), pipeline.topic)
     log = _log(records, pipeline)
     facts = speed_facts(spark, pipeline, log)
@@ -78,20 +76,22 @@ def start_speed(
     ensure_table(spark, log.withColumn("_version", F.lit(version)).schema, uri, ["_interval"], _PROPERTIES)
 
     def start_query(decoded: DataFrame) -> StreamingQuery:
-        return (
-            _log(decoded, pipeline)
-            .writeStream.queryName(query)
-            .outputMode(pipeline.output_mode)
-            .option("checkpointLocation", checkpoint)
-            .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
-            .foreachBatch(UpdateLog(Checkpoint(files, checkpoint), uri, version).append)
-            .start()
-        )
+        updates = UpdateLog(Checkpoint(files, checkpoint), uri, version)
+        return _writer(_log(decoded, pipeline), pipeline, checkpoint, trigger).foreachBatch(updates.append).start()
 
     earlier.plan(start)
     if earlier.is_under_way:
         earlier.run(start_query, is_stopping)
     return start_query(records)
+
+
+def _writer(log: DataFrame, pipeline: Pipeline, checkpoint: str, trigger: timedelta) -> DataStreamWriter:
+    return (
+        log.writeStream.queryName(speed_query(pipeline.name))
+        .outputMode(pipeline.output_mode)
+        .option("checkpointLocation", checkpoint)
+        .trigger(processingTime=f"{int(trigger.total_seconds() * 1000)} milliseconds")
+    )
 
 
 def _log(decoded: DataFrame, pipeline: Pipeline) -> DataFrame:

@@ -44,5 +44,9 @@ def test_a_nightly_run_publishes_a_day_though_livy_was_killed_and_forgot_its_job
     place.publishes(night)
 
 
+def test_no_password_is_in_what_airflow_tells_of_its_runs(place: Place) -> None:
+    place.shows_no_secret()
+
+
 def test_streams_are_supervised_on_after_all_of_airflow_was_restarted_and_stop_with_their_tasks(place: Place) -> None:
     place.supervises_on_after_a_restart_and_stops_with_its_tasks()

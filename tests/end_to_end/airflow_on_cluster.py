@@ -26,6 +26,7 @@ from millrace.producers import Settings, generate, send
 from millrace.stack.airflow import start_airflow, stop_airflow
 from millrace.stack.airflow_client import AirflowClient
 from millrace.stack.topics import ensure_topic
+from tests.end_to_end.airflow_kept import kept
 from tests.end_to_end.streams import ARCHIVE, SPEED, STREAMS, await_true
 from tests.end_to_end.topic_oracle import high_low, read_topic, view_rows
 
@@ -48,11 +49,13 @@ def send_ticks(environment: Environment) -> None:
 
 @dataclass
 class Place:
-    """Airflow in `home`; the platform and the environment of its drivers, as this process sees them."""
+    """Airflow in `home`, whose connections hold `passwords`; the platform and the environment of its drivers, as this
+    process sees them."""
 
     client: AirflowClient
     environment: Environment
     home: Home
+    passwords: Mapping[str, str]
 
     def __post_init__(self) -> None:
         self.platform = platform_for(self.environment)
@@ -95,6 +98,14 @@ class Place:
         assert set(served["_layer"].to_pylist()) == {"batch"}
         kafka = (self.environment.kafka_bootstrap, stock_ticks.name, self.environment.kafka_options)
         assert view_rows(served) == high_low(read_topic(*kafka))
+
+    def shows_no_secret(self) -> None:
+        """Not in an XCom, a rendered field or a log of any run."""
+        told = kept(self.client)
+        for name in (ARCHIVE, "interval_run.reprocess", "certified_at"):
+            assert name in told
+        for name, password in self.passwords.items():
+            assert password not in told, f"the password of {name}"
 
     def supervises_on_after_a_restart_and_stops_with_its_tasks(self) -> None:
         """All of Airflow ends and starts: the drivers are those of before, and each ends when its task is marked."""
@@ -161,6 +172,6 @@ def airflow_elsewhere(
             for name, (login, password) in connections.items():
                 made = {"connection_id": name, "conn_type": "generic", "login": login, "password": password}
                 client.api.post("/connections", made)
-            yield Place(client, environment, home)
+            yield Place(client, environment, home, {name: password for name, (_, password) in connections.items()})
         finally:
             stop_airflow(home)

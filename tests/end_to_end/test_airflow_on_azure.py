@@ -27,6 +27,7 @@ from millrace.stack.process_record import load_record
 from tests.azure_control_plane.cloud import Azure, azure_cloud
 from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.judgement import mistakes
+from tests.end_to_end.airflow_kept import kept
 from tests.end_to_end.databricks_environment import databricks_environment
 from tests.end_to_end.streams import await_true
 from tests.infra.ambari import Ambari
@@ -114,15 +115,6 @@ class Airflow:
         record = load_record(self.home, "airflow-triggerer")
         return record.process() if record else None
 
-    def kept(self, run_id: str) -> str:
-        """All that Airflow's API tells of a run: XComs, rendered fields, logs."""
-        base = f"/dags/provision/dagRuns/{quote(run_id, safe='')}/taskInstances"
-        xcoms = self.client.api.get(f"{base}/~/xcomEntries")["xcom_entries"]
-        told = [self.client.api.get(f"{base}/{one['task_id']}/xcomEntries/{one['key']}") for one in xcoms]
-        states = self.states("provision", run_id)
-        logs = [self.log("provision", run_id, name) for name, state in states.items() if state in ("success", "failed")]
-        return json.dumps([told, self.client.api.get(base), logs])
-
     def _state(self, dag_id: str, run_id: str, task_id: str) -> str | None:
         state = self.states(dag_id, run_id).get(task_id)
         assert state != "failed", self.log(dag_id, run_id, task_id)[-3000:]
@@ -209,9 +201,9 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     cloud.faults.answer("POST", "/validate", refusal(400, "InvalidTemplate", told))
     run = airflow.begin("provision", **form, dry_run=True)
     assert airflow.end("provision", run) == "failed: azure.preview"
-    kept = airflow.kept(run)
-    assert "The value '***' of clusterPassword is not strong enough." in kept, "a secret that Azure repeats is masked"
-    assert cloud.clusters_password not in kept
+    told = kept(airflow.client, "provision", run)
+    assert "The value '***' of clusterPassword is not strong enough." in told, "a secret that Azure repeats is masked"
+    assert cloud.clusters_password not in told
 
     cloud.faults.throttle("PUT", "/deployments/", times=1)
     cloud.faults.fail("clusters/query-", error("ServiceUnavailable", "Try again later."))
@@ -241,11 +233,9 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     clusters = sorted(one.name[:6] for one in cloud.manager.created if one.type == "Microsoft.HDInsight/clusters")
     assert clusters == ["kafka-", "query-", "query-", "query-"]
     assert cloud.ambari.restarted == ["wn1-kafka"], "the broker that did not advertise its address yet"
-    kept = airflow.kept(run)
-    assert f"{kafka},{kafka},{kafka}" in kept, "the brokers' addresses, for the environment's file"
-    assert "databricksUrl" in kept
-    for secret in (cloud.clusters_password, cloud.login.secret, *cloud.login.issued):
-        assert secret not in kept
+    told = kept(airflow.client, "provision", run)
+    assert f"{kafka},{kafka},{kafka}" in told, "the brokers' addresses, for the environment's file"
+    assert "databricksUrl" in told
 
     topics = AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=15).topics
     assert len(topics[stock_ticks.name].partitions) == stock_ticks.partitions
@@ -267,6 +257,9 @@ def test_an_environment_is_shown_approved_provisioned_and_torn_down(
     run = airflow.begin("teardown", **END, confirmation="delete everything", stop_streams=False)
     assert airflow.end("teardown", run) == "success"
     assert cloud.manager.resources.groups() == []
+    told = kept(airflow.client)
+    for secret in (cloud.clusters_password, cloud.login.secret, *cloud.login.issued):
+        assert secret not in told
     assert mistakes(cloud, azure_judge) == []
 
 

@@ -79,6 +79,10 @@ def test_a_nightly_run_certifies_reprocesses_and_publishes_a_day(place: Place, s
     assert ran, "the batch job was a one-time run of the workspace"
 
 
+def test_no_password_is_in_what_airflow_tells_of_its_runs(place: Place) -> None:
+    place.shows_no_secret()
+
+
 def test_streams_are_supervised_on_after_all_of_airflow_was_restarted_and_stop_with_their_tasks(
     place: Place, server: Server
 ) -> None:
