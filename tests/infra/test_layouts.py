@@ -50,8 +50,18 @@ def test_event_hubs_take_the_place_of_the_cluster_and_its_network() -> None:
     assert of_type(EVENT_HUBS, CLUSTERS) == []
     assert [one.name for one in of_type(EVENT_HUBS, "Microsoft.Network/virtualNetworks")] == ["mr-dev-databricks"]
     topics = of_type(EVENT_HUBS, "Microsoft.EventHub/namespaces/eventhubs")
-    assert [one.body["properties"]["partitionCount"] for one in topics] == [4]
+    assert [one.body["properties"] for one in topics] == [
+        {"partitionCount": 4, "retentionDescription": {"cleanupPolicy": "Delete", "retentionTimeInHours": 168}}
+    ]
     assert deployed(EVENT_HUBS).outputs["eventHubs"].endswith(".servicebus.windows.net:9093")
+
+
+def test_each_event_hub_keeps_its_records_as_long_as_its_topic_says() -> None:
+    hubs = [{"name": f"kept_{hours}", "partitions": 1, "retentionHours": hours} for hours in (24, 2160)]
+    made = evaluate(composed(), EVENT_HUBS.parameters() | {"eventHubsTopics": hubs}, SCOPE).everything()
+    found = {one.name.rpartition("/")[2]: one for one in made if one.type == "Microsoft.EventHub/namespaces/eventhubs"}
+    kept = {name: one.body["properties"]["retentionDescription"]["retentionTimeInHours"] for name, one in found.items()}
+    assert kept == {"kept_24": 24, "kept_2160": 2160}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

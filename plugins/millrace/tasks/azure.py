@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import MillraceError, UsageError
 from jobs.topics import TOPICS
+from millrace.azure.arm import TEMPLATES, read_parameters
+from millrace.azure.event_hubs import asked_hubs, require_as_declared
 from millrace.declared_topics import declared_topics
 
 if TYPE_CHECKING:
@@ -36,12 +38,12 @@ _NEEDED = ("region", "prefix", "operator_principal_id", "ssh_public_key")
 def declare(params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """Values for main.json from the DAG's form, by parameter name, with no secret among them.
 
-    Raises UsageError for what Azure needs and the form does not say.
+    Raises UsageError for what Azure needs and the form does not say, and for topics that Event Hubs cannot keep.
     """
     missing = [name for name in _NEEDED if not params[name]]
     if missing:
         raise UsageError(f"platform 'azure' needs {', '.join(missing)}; fill in the form's section `Azure`")
-    return {
+    asked = {
         "prefix": params["prefix"],
         "layout": params["layout"],
         "kafka": params["kafka"],
@@ -50,9 +52,12 @@ def declare(params: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "clients": list(params["clients"]),
         "secretsExpire": int(expiry(now).timestamp()),
         "rawTopics": sorted(TOPICS),
-        "eventHubsTopics": [{"name": topic.name, "partitions": topic.partitions} for topic in declared_topics()],
         **params["parameters"],
     }
+    if asked["kafka"] != "eventhubs":
+        return asked
+    filed = read_parameters(TEMPLATES / "parameters" / f"{params['size']}.json")
+    return {"eventHubsTopics": asked_hubs(declared_topics(), (filed | asked)["eventHubsSku"]), **asked}
 
 
 def expiry(now: datetime) -> datetime:
@@ -144,14 +149,12 @@ def check_event_hubs(outputs: Mapping[str, Any], subscription: str, environments
     for topic in declared_topics():
         hub = f"{group}/providers/Microsoft.EventHub/namespaces/{namespace}/eventhubs/{topic.name}"
         found = environments.find(hub, _EVENT_HUBS_API)
-        partitions = found["properties"]["partitionCount"] if found else None
-        if partitions != topic.partitions:
+        if found is None:
             raise MillraceError(
-                f"topic {topic.name!r}: the Event Hubs namespace {namespace} has it with {partitions or 'no'}"
-                f" partitions, {topic.partitions} are declared; Event Hubs changes no number"
-                " afterwards: declare what is there, or a topic of another name, then run the DAG `provision` again"
+                f"topic {topic.name!r}: the Event Hubs namespace {namespace} does not have it; run the DAG `provision`"
+                " again, without `eventHubsTopics` among *Parameters*"
             )
-        done[topic.name] = f"made by the deployment, {partitions} partitions"
+        done[topic.name] = f"made by the deployment, {require_as_declared(topic, found['properties'])}"
         _log.info("topic %s: %s", topic.name, done[topic.name])
     return done
 

@@ -6,9 +6,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -17,17 +15,13 @@ from jobs.errors import MillraceError
 from millrace.azure.advertising import SCRIPT
 from millrace.azure.ambari import Ambari
 from millrace.azure.endpoints import bootstrap_of, differing, kafka_protocol, told_by, written
-from millrace.azure.environments import Environments
-from millrace.azure.hook import ResourceManagerHook
 from millrace.environment import environment_file, load_environment
 from millrace.home import PROJECT_ROOT
 from millrace.operators.check_brokers import CheckBrokersOperator
 from millrace.platforms.hdinsight_settings import HdinsightSettings
-from millrace.tasks.azure import advertise, check_event_hubs, declare
+from millrace.tasks.azure import advertise
 from tests.azure_control_plane.cloud import Azure
 from tests.infra import ambari as stand_in
-from tests.infra.deployments import EVENT_HUBS
-from tests.plugins.azure.deploy.test_form import FORM
 from tests.plugins.azure.deploy.tries import A, finished
 
 BROKERS = "wn0-kafka:9092,wn1-kafka:9092,wn2-kafka:9092"
@@ -116,20 +110,3 @@ def test_a_protocol_that_no_listener_speaks_is_told(ambari: Ambari) -> None:
     assert bootstrap_of(ambari, "SASL_SSL", by_address=True) == "10.60.0.4:9093,10.60.0.5:9093,10.60.0.6:9093"
     with pytest.raises(MillraceError, match="clients are set to SSL, which none of them speaks; set kafka-broker"):
         bootstrap_of(ambari, "SSL", by_address=True)
-
-
-def test_the_deployment_makes_event_hubs_topics_as_they_are_declared(azure: Azure) -> None:
-    asked: dict[str, Any] = declare({**FORM, "kafka": "eventhubs"}, datetime(2026, 7, 1, tzinfo=UTC))
-    outputs = finished(EVENT_HUBS, eventHubsTopics=asked["eventHubsTopics"])
-    hook = ResourceManagerHook()
-    done = check_event_hubs(outputs, hook.subscription_id, Environments(hook))
-    made = "made by the deployment, 3 partitions"
-    assert done == {"stock_alerts": made, "stock_ticks": made}
-
-
-def test_an_event_hub_with_another_number_of_partitions_is_told(azure: Azure) -> None:
-    hubs = [{"name": "stock_alerts", "partitions": 3}, {"name": "stock_ticks", "partitions": 5}]
-    outputs = finished(EVENT_HUBS, eventHubsTopics=hubs)
-    hook = ResourceManagerHook()
-    with pytest.raises(MillraceError, match="has it with 5 partitions, 3 are declared"):
-        check_event_hubs(outputs, hook.subscription_id, Environments(hook))

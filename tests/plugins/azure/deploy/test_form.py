@@ -14,6 +14,7 @@ from tests.azure_control_plane.cloud import Azure
 from tests.plugins.azure.deploy.tries import B, finished
 
 FORM = {
+    "size": "dev",
     "layout": "hdinsight",
     "kafka": "cluster",
     "region": "northeurope",
