@@ -10,6 +10,8 @@ import pytest
 from millrace.azure.arm import evaluate
 from tests.infra.deployments import CASES, CLUSTERS, SCOPE, A, B, Case, composed, deployed, of_type
 
+CONTAINERS = "Microsoft.Storage/storageAccounts/blobServices/containers"
+
 
 def cluster(case: Case, kind: str) -> dict[str, Any]:
     found = (one.body["properties"] for one in of_type(case, CLUSTERS))
@@ -71,6 +73,31 @@ def test_sparks_workers_come_and_go_by_the_schedule() -> None:
     steady = evaluate(composed(), A.parameters() | {"sparkSchedule": []}, SCOPE)
     (spark,) = (one for one in steady.everything() if one.name.startswith("spark-"))
     assert "autoscale" not in json.dumps(spark.body)
+
+
+@pytest.mark.parametrize(("size", "machine", "workers"), [("dev", "Standard_E8_V3", 1), ("prod", "Standard_E16_V3", 2)])
+@pytest.mark.parametrize("layout", ["hdinsight", "databricks"])
+def test_interactive_query_has_the_files_size_and_a_container_of_its_own(
+    layout: str, size: str, machine: str, workers: int
+) -> None:
+    case = Case(layout, "cluster", size, full=True)
+    query = cluster(case, "INTERACTIVEHIVE")
+    found = {name: role(query, name) for name in ("headnode", "workernode", "zookeepernode")}
+    assert [each["targetInstanceCount"] for each in found.values()] == [2, workers, 3]
+    assert [found[name]["hardwareProfile"]["vmSize"] for name in ("headnode", "workernode")] == [machine, machine]
+    assert "/subnets/query" in found["workernode"]["virtualNetworkProfile"]["subnet"]
+    (account,) = query["storageProfile"]["storageaccounts"]
+    assert (account["fileSystem"], "key" in account) == ("query", False)
+    assert account["msiResourceId"].endswith(f"/userAssignedIdentities/mr-{size}-clusters")
+    containers = {one.name.rpartition("/")[2] for one in of_type(case, CONTAINERS)}
+    assert "query" in containers
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.full], ids=str)
+def test_there_is_no_interactive_query_that_nobody_asked_for(case: Case) -> None:
+    kinds = {one.body["properties"]["clusterDefinition"]["kind"] for one in of_type(case, CLUSTERS)}
+    assert "INTERACTIVEHIVE" not in kinds
+    assert not [one for one in of_type(case, CONTAINERS) if one.name.endswith("/query")]
 
 
 def test_a_cluster_that_exists_can_be_left_alone() -> None:
