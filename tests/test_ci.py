@@ -49,6 +49,37 @@ def test_without_livys_jars_conformance_is_left_out_and_ci_fails(
     assert ("are not there; run" in told) or ("`make test` makes it" in told), "the remedy"
 
 
+@pytest.fixture
+def without_curl(tmp_path: Path) -> str:
+    """A PATH with all tools of this machine but that."""
+    for folder in reversed(os.environ["PATH"].split(os.pathsep)):
+        for tool in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            (tmp_path / tool.name).unlink(missing_ok=True)
+            (tmp_path / tool.name).symlink_to(tool)
+    (tmp_path / "curl").unlink(missing_ok=True)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(("changed", "ends"), [({}, "1 skipped"), ({"CI": "1"}, "1 failed")])
+def test_without_curl_the_script_actions_are_left_out_and_ci_fails(
+    without_curl: str, changed: dict[str, str], ends: str
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "tests/infra/test_script_actions.py",
+    ]
+    code, told = run([*command, "-k", "listen_everywhere"], PATH=without_curl, **changed)
+    assert code == (0 if ends == "1 skipped" else 1), told
+    assert ends in told
+    assert ("the scripts need curl" in told) or ("curl: command not found" in told)
+
+
 def test_ci_says_that_it_is_ci() -> None:
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "export CI=1" in lines
