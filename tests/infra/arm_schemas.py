@@ -34,10 +34,14 @@ class ArmSchemas:
         """The api-versions that there are schemas of, oldest first; none for an unknown type."""
         return sorted(self._by_type().get(resource_type.lower(), {}))
 
+    def judging(self, resource: Resource) -> str:
+        """The api-version whose schema judges a resource: its own, or else the newest there is."""
+        versions = self.api_versions(resource.type)
+        return resource.api_version if resource.api_version in versions else versions[-1]
+
     def errors(self, resource: Resource) -> list[str]:
-        """What is wrong with a resource by the schema of its api-version, or else of the newest there is."""
-        versions = self._by_type()[resource.type.lower()]
-        version = resource.api_version if resource.api_version in versions else max(versions)
+        """What is wrong with a resource by the schema that judges it."""
+        versions, version = self._by_type()[resource.type.lower()], self.judging(resource)
         whole = {"type": resource.type, "apiVersion": version, **resource.body}
         # Of a child, some schemas describe the whole name and some its last part.
         names = (resource.name, resource.name.rpartition("/")[2])
