@@ -39,8 +39,14 @@ from tests.environment_files import HDINSIGHT
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
-ADMIN, ONLOOKER, SCRAM = "millrace", "onlooker", "scrammed"
-PASSWORDS = {ADMIN: "a-Secret", ONLOOKER: "an-onlookers", SCRAM: 'quoted ";\\'}
+ADMIN, ONLOOKER, SCRAM, EVENT_HUBS = "millrace", "onlooker", "scrammed", "$ConnectionString"
+"""The last is the user that Event Hubs has for all, whose password is a connection string."""
+PASSWORDS = {
+    ADMIN: "a-Secret",
+    ONLOOKER: "an-onlookers",
+    SCRAM: 'quoted ";\\',
+    EVENT_HUBS: "Endpoint=sb://mr.servicebus.windows.net/;SharedAccessKeyName=millrace;SharedAccessKey=c2Vj/3+Jl1Q=",
+}
 EMPTY, GUARDED = "no_ticks_yet", "guarded"
 FILE = (
     HDINSIGHT
@@ -73,10 +79,15 @@ class Rig:
 
 WAYS = {
     "PLAIN": lambda rig: rig.environment(f'connection = "{ADMIN}"'),
+    "PLAIN as Event Hubs": lambda rig: rig.environment('connection = "event_hubs"'),
     "SCRAM-SHA-256": lambda rig: rig.environment(f'connection = "{SCRAM}"', '"sasl.mechanism" = "SCRAM-SHA-256"'),
     "SCRAM-SHA-512": lambda rig: rig.environment(f'connection = "{SCRAM}"', '"sasl.mechanism" = "SCRAM-SHA-512"'),
     "certificate": lambda rig: rig.with_certificate(),
 }
+
+
+def topic_of(way: str) -> str:
+    return f"of_{way.replace(' ', '_')}"
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +96,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("secure")
     home, certificates = Home(folder / "home"), make_certificates(folder / "certificates")
     for user, password in PASSWORDS.items():
-        write_private(home.secrets / "connections" / f"{user}.json", json.dumps({"login": user, "password": password}))
-    onlooker = f'user_{ONLOOKER}="{PASSWORDS[ONLOOKER]}"'
+        name = "event_hubs" if user == EVENT_HUBS else user
+        write_private(home.secrets / "connections" / f"{name}.json", json.dumps({"login": user, "password": password}))
+    others = " ".join(f'user_{user}="{PASSWORDS[user]}"' for user in (ONLOOKER, EVENT_HUBS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MILLRACE_HOME", str(home.root))
         try:
-            kafka = start_secure_kafka(home, certificates, ADMIN, PASSWORDS[ADMIN], onlooker)
+            kafka = start_secure_kafka(home, certificates, ADMIN, PASSWORDS[ADMIN], others)
             rig = Rig(kafka, certificates, folder)
             _fill(rig.environment(f'connection = "{ADMIN}"'))
             yield rig
@@ -102,7 +114,7 @@ def _fill(environment: Environment) -> None:
     """What only an administrator may do."""
     admin = admin_of(environment)
     for done in admin.create_topics(
-        [NewTopic(name, 1, 1) for name in (*(f"of_{way}" for way in WAYS), EMPTY, GUARDED)]
+        [NewTopic(name, 1, 1) for name in (*(topic_of(way) for way in WAYS), EMPTY, GUARDED)]
     ).values():
         done.result(30)
     for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
@@ -113,7 +125,7 @@ def _fill(environment: Environment) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_producer_reader_and_executors_get_in(spark: SparkSession, rig: Rig, way: str) -> None:
     environment = WAYS[way](rig)
-    topic, address = f"of_{way}", environment.kafka_bootstrap
+    topic, address = topic_of(way), environment.kafka_bootstrap
     send([Record(b"key", way.encode(), 0)], topic, address, environment.kafka_options)
     with hadoop_settings(spark, environment):
         reader = spark.read.format("kafka").options(**client_options(spark, address)).option("subscribe", topic)
