@@ -109,7 +109,7 @@ class Faults:
         self._failing.extend([(part.lower(), error)] * times)
 
     def hold(self, *parts: str) -> None:
-        """Resources whose id contains a part stay `Running` until `release`."""
+        """Resources whose id contains a part stay `Running` until `release`; a cluster reads InProgress meanwhile."""
         self.held.update(part.lower() for part in parts)
 
     def release(self) -> None:

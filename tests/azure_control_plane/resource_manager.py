@@ -151,12 +151,13 @@ class ResourceManager:
         return refusal(404, "DeploymentNotFound", f"Deployment '{identifier}' could not be found.")
 
     def _create(self, resource: Resource) -> Mapping[str, Any] | str:
-        disturbed = self.faults.of(resource)
+        disturbed, stored = self.faults.of(resource), self.resources.find(resource.id)
         if disturbed == "Running":
+            if resource.type == _CLUSTER and not stored:
+                self.resources.put(resource, "InProgress")
             return disturbed
         self.created.append(resource)
-        stored = self.resources.find(resource.id)
-        if resource.type == _CLUSTER and stored:
+        if resource.type == _CLUSTER and stored and (stored.state, stored.resource) != ("InProgress", resource):
             text = f"cluster {resource.name} exists in state {stored.state}; it cannot be changed by a deployment"
             return error("Conflict", text)
         if resource.type == _VAULT and resource.name in self.resources.deleted_vaults:

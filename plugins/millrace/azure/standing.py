@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from millrace.azure.environments import Environments
     from millrace.azure.progress import Step
 
-__all__ = ["CLUSTERS", "MODULES", "await_deleted", "delete_unborn", "standing"]
+__all__ = ["CLUSTERS", "MODULES", "await_deleted", "delete_unborn", "standing", "unsettled"]
 
 _LEAVING = "Deleting"
+_UNDER_WAY = "InProgress"
+_BROKEN = ("Failed", "Canceled")
 _DELETED_WITHIN = timedelta(hours=1)
 
 CLUSTERS = "Microsoft.HDInsight/clusters"
@@ -29,18 +31,25 @@ def standing(wanted: Deployment, environments: Environments, *, is_broken_refuse
     """The parameters that leave alone the clusters of `wanted` that exist. Raises RefusedError for one that is broken,
     unless that does not matter: whether it holds data that is nowhere else, a person must say.
 
-    One that is being deleted does not stand: see `await_deleted`."""
+    One that is being deleted does not stand: see `await_deleted`. Of one that is being created nobody knows yet whether
+    it will: see `unsettled`."""
     found: dict[str, bool] = {}
     for parameter, cluster in _clusters(wanted):
         state = _state(cluster, environments)
-        if state == "Failed" and is_broken_refused:
+        if state in _BROKEN and is_broken_refused:
             raise RefusedError(
-                f"cluster {cluster.name} reads Failed, and HDInsight repairs none; delete it if it holds nothing that "
-                "you need (Azure portal, or `az hdinsight delete`), then clear this task"
+                f"cluster {cluster.name} reads {state}, and HDInsight repairs none; delete it if it holds nothing that"
+                " you need (Azure portal, or `az hdinsight delete`), then clear this task"
             )
         if state not in (None, _LEAVING):
             found[parameter] = False
     return found
+
+
+def unsettled(wanted: Deployment, environments: Environments) -> list[str]:
+    """The ids of the clusters of `wanted` that HDInsight creates or changes, as another deployment asked, or a resize:
+    until that ends, nobody knows whether they will be there."""
+    return [cluster.id for _, cluster in _clusters(wanted) if _state(cluster, environments) == _UNDER_WAY]
 
 
 def await_deleted(wanted: Deployment, environments: Environments, poll: timedelta) -> list[str]:
@@ -56,13 +65,13 @@ def await_deleted(wanted: Deployment, environments: Environments, poll: timedelt
 def delete_unborn(failed: Iterable[Step], wanted: Deployment, environments: Environments) -> list[str]:
     """Deletes the clusters whose creation failed, and waits until they are gone; their names.
 
-    `failed` are the failed steps of a deployment that would do it again: a cluster among them that still reads Failed
-    was never there for anybody, and stands in the way of its own creation.
+    `failed` are the failed steps of a deployment that would do it again: a cluster among them that still is broken was
+    never there for anybody, and stands in the way of its own creation.
     """
     never_born = {step.id.lower() for step in failed if step.type == CLUSTERS}
     gone = []
     for _, cluster in _clusters(wanted):
-        if cluster.id.lower() in never_born and _state(cluster, environments) == "Failed":
+        if cluster.id.lower() in never_born and _state(cluster, environments) in _BROKEN:
             environments.delete(cluster.id, cluster.api_version)
             gone.append(cluster.name)
     return gone

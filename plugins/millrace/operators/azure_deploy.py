@@ -17,6 +17,7 @@ from millrace.azure.foreseen import changed, foreseen
 from millrace.azure.progress import ENDED, failures, steps
 from millrace.operators.azure_errors import as_airflow_errors
 from millrace.operators.azure_task import AzureTask
+from millrace.triggers.azure_cluster import AzureClusterTrigger
 from millrace.triggers.azure_deployment import AzureDeploymentTrigger
 
 if TYPE_CHECKING:
@@ -114,12 +115,12 @@ class DeployTemplateOperator(_DeploymentTask):
     The deployment's name is a hash of what is asked. One that runs is adopted, whoever began it: after a lost worker, a
     restart or a clear. One that has succeeded, and of which Azure foresees no change, is left as it is. Otherwise it is
     deployed again, which is repeatable: clusters that exist are left alone, and one whose creation failed is deleted
-    first. That, or awaiting the end of one that is being deleted, takes a worker slot for its minutes. Marking the task
-    does not cancel a deployment.
+    first. That, or awaiting the end of one that is being deleted, takes a worker slot for its minutes; awaiting one
+    that another deployment still creates takes none. Marking the task does not cancel a deployment.
     """
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Adopt, or validate and begin; then defer."""
+        """Adopt, or validate and begin; then defer. Where a cluster is not settled, defer until it is."""
         with as_airflow_errors():
             hook, deployments, environments = self.connect()
             request = self.request(hook)
@@ -157,6 +158,10 @@ class DeployTemplateOperator(_DeploymentTask):
         )
         raise (AirflowException if passing else AirflowFailException)(message)
 
+    def execute_again(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """A cluster has settled, or is gone: what stands is asked anew."""
+        return self.execute(context)
+
     def _leaving_clusters(
         self,
         request: DeploymentRequest,
@@ -165,9 +170,13 @@ class DeployTemplateOperator(_DeploymentTask):
         deployments: Deployments,
         environments: Environments,
     ) -> DeploymentRequest:
-        from millrace.azure.standing import await_deleted, delete_unborn, standing
+        """Raises TaskDeferred while it is not known whether one of them will be there."""
+        from millrace.azure.standing import await_deleted, delete_unborn, standing, unsettled
 
         wanted = request.evaluated(hook.subscription_id, hook.tenant_id)
+        for cluster in unsettled(wanted, environments):
+            self.log.info("cluster %s is being created or changed: awaiting its end", cluster)
+            raise self.until_fired(AzureClusterTrigger, cluster, method="execute_again")
         if state == "Failed":
             failed = failures(steps(deployments.id_of(request.name), deployments.operations))
             for name in delete_unborn(failed, wanted, environments):

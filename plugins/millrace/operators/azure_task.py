@@ -39,10 +39,12 @@ class AzureTask(BaseOperator):
 
         return ResourceManagerHook(self.azure_conn_id)
 
-    def until_fired(self, trigger: Callable[..., AzureTrigger], subject: Any) -> TaskDeferred:
-        """The deferral, which takes no worker slot, to `resume`; `subject` is the trigger's first argument."""
+    def until_fired(
+        self, trigger: Callable[..., AzureTrigger], subject: Any, *, method: str = "resume"
+    ) -> TaskDeferred:
+        """The deferral, which takes no worker slot, to `method`; `subject` is the trigger's first argument."""
         watch = trigger(subject, self.azure_conn_id, poll_s=self.poll.total_seconds())
-        return TaskDeferred(trigger=watch, method_name="resume")
+        return TaskDeferred(trigger=watch, method_name=method)
 
 
 class EnvironmentTask(AzureTask):

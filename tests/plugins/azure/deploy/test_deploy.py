@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,9 +16,12 @@ from millrace.home import PROJECT_ROOT
 from tests.azure_control_plane.cloud import Azure
 from tests.azure_control_plane.exchange import error, refusal
 from tests.azure_control_plane.faults import CLOSED
+from tests.azure_control_plane.resources import Stored
+from tests.azure_control_plane.runs import ENDED
 from tests.infra.deployments import PASSWORD, resources
 from tests.plugins.azure.deploy.tries import A, B, deploying, finished, previewing, try_once, waited
 
+CLUSTERS = "Microsoft.HDInsight/clusters"
 DEPLOYMENTS = "/providers/Microsoft.Resources/deployments/"
 QUOTA = error("BadRequest", "The requested cores exceed the quota: requested 20, left 12.")
 
@@ -28,6 +32,29 @@ def begun(azure: Azure) -> int:
 
 def created(azure: Azure) -> list[str]:
     return [one.type for one in azure.manager.created]
+
+
+def the_cluster(azure: Azure, kind: str) -> Stored:
+    return next(one for one in azure.manager.resources.others() if one.resource.name.startswith(f"{kind}-"))
+
+
+def left_while_kafka_is_created(azure: Azure) -> Callable[[], None]:
+    """Deploys, until Kafka reads InProgress; nobody looks any longer, as after its run was marked failed. Azure goes on
+    to the end when what is returned is called."""
+    azure.faults.hold("clusters/kafka-")
+    with pytest.raises(TaskDeferred):
+        deploying().execute({})
+    (run,) = azure.manager.runs.values()
+    while not any(one.resource.name.startswith("kafka-") for one in azure.manager.resources.others()):
+        run.advance()
+    assert the_cluster(azure, "kafka").state == "InProgress"
+
+    def go_on() -> None:
+        azure.faults.release()
+        while run.state not in ENDED:
+            run.advance()
+
+    return go_on
 
 
 @pytest.mark.parametrize("case", [A, B], ids=str)
@@ -48,7 +75,7 @@ def test_a_changed_parameter_is_deployed_and_clusters_are_left_alone(azure: Azur
     azure.manager.created.clear()
     finished(softDeleteDays=9)
     assert "Microsoft.Storage/storageAccounts" in created(azure)
-    assert "Microsoft.HDInsight/clusters" not in created(azure)
+    assert CLUSTERS not in created(azure)
 
 
 def test_a_try_that_lost_its_worker_is_followed_by_one_that_adopts_the_deployment(azure: Azure) -> None:
@@ -83,13 +110,31 @@ def test_the_cause_of_a_failed_nested_deployment_is_told_and_the_next_run_finish
     assert [one for one in azure.manager.created if one.name.startswith("kafka-")] == kafka
 
 
-def test_a_cluster_that_broke_after_it_was_created_is_not_deleted(azure: Azure) -> None:
+@pytest.mark.parametrize("state", ["Failed", "Canceled"])
+def test_a_cluster_that_broke_after_it_was_created_is_not_deleted(azure: Azure, state: str) -> None:
     finished()
-    kafka = next(one for one in azure.manager.resources.others() if one.resource.name.startswith("kafka-"))
-    kafka.state = "Failed"
-    with pytest.raises(AirflowFailException, match="delete it if it holds nothing that you need"):
+    the_cluster(azure, "kafka").state = state
+    with pytest.raises(AirflowFailException, match=f"reads {state}.*delete it if it holds nothing that you need"):
         finished(softDeleteDays=9)
     assert azure.asked("DELETE", "") == 0
+
+
+def test_a_cluster_that_another_deployment_still_creates_is_awaited_and_left_alone(azure: Azure) -> None:
+    go_on = left_while_kafka_is_created(azure)
+    azure.faults.when("GET", "/clusters/kafka-", go_on, after=5)
+    assert finished(softDeleteDays=9)["kafkaGateway"].startswith("https://kafka-mr-dev-")
+    assert azure.faults.happened == 1, "it ended while it was awaited"
+    assert the_cluster(azure, "kafka").state == "Succeeded"
+    assert sorted(one.name[:6] for one in azure.manager.created if one.type == CLUSTERS) == ["kafka-", "spark-"]
+
+
+def test_a_cluster_that_another_deployment_fails_to_create_is_told(azure: Azure) -> None:
+    go_on = left_while_kafka_is_created(azure)
+    azure.faults.fail("clusters/kafka-", QUOTA)
+    azure.faults.when("GET", "/clusters/kafka-", go_on, after=5)
+    with pytest.raises(AirflowFailException, match=r"cluster kafka-mr-dev-\w+ reads Failed"):
+        finished(softDeleteDays=9)
+    assert begun(azure) == 1
 
 
 def test_a_cluster_that_is_being_deleted_is_created_once_it_is_gone(azure: Azure) -> None:
@@ -97,7 +142,7 @@ def test_a_cluster_that_is_being_deleted_is_created_once_it_is_gone(azure: Azure
     azure.faults.fail("clusters/spark-", QUOTA)
     with pytest.raises(AirflowFailException, match="requested 20, left 12"):
         finished()
-    spark = next(one for one in azure.manager.resources.others() if one.resource.name.startswith("spark-"))
+    spark = the_cluster(azure, "spark")
     spark.state = "Deleting"
     azure.manager.created.clear()
     gone = threading.Timer(0.5, azure.manager.resources.delete, [spark.resource.id])
@@ -105,9 +150,7 @@ def test_a_cluster_that_is_being_deleted_is_created_once_it_is_gone(azure: Azure
     assert finished()["sparkGateway"].startswith("https://spark-mr-dev-")
     gone.join()
     assert azure.asked("DELETE", "") == 0
-    assert [one.name for one in azure.manager.created if one.type == "Microsoft.HDInsight/clusters"] == [
-        spark.resource.name
-    ]
+    assert [one.name for one in azure.manager.created if one.type == CLUSTERS] == [spark.resource.name]
 
 
 def test_a_failure_that_may_pass_is_tried_again_by_airflow(azure: Azure) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -48,11 +49,12 @@ def previewing(case: Case = A, **changed: Any) -> PreviewDeploymentOperator:
 
 def try_once(operator: BaseOperator) -> Any:
     """A try until its end: what the task returns. Raises what the task raises."""
-    try:
-        return operator.execute({})
-    except TaskDeferred as deferred:
-        event = waited(deferred.trigger)
-        return getattr(operator, deferred.method_name)({}, event)
+    act = partial(operator.execute, {})
+    while True:
+        try:
+            return act()
+        except TaskDeferred as deferred:
+            act = partial(getattr(operator, deferred.method_name), {}, waited(deferred.trigger))
 
 
 def waited(trigger: BaseTrigger) -> Mapping[str, Any]:
