@@ -77,7 +77,7 @@ class Ambari:
         return self._accepted()
 
     def _component(self, number: int, host: str) -> dict[str, Any]:
-        is_stale = self.started_with[host] != self.desired or host in self.down
+        is_stale = self.started_with[host] != self.desired  # of a stopped one too, for all we know
         state = "INSTALLED" if host in self.down else "STARTED"
         return {
             "HostRoles": {"host_name": host, "stale_configs": is_stale, "state": state},

@@ -26,7 +26,8 @@ def advertise_addresses(
     within: timedelta = timedelta(minutes=30),
     poll: timedelta = timedelta(seconds=10),
 ) -> list[str]:
-    """Set it, and restart one after the other the brokers that run without it; their names. A second run does nothing.
+    """Set it, and restart one after the other the brokers that run without it, or do not run; their names. A second run
+    does nothing.
 
     `behind` tells the partitions whose replicas have not all caught up, asked every `poll`. A broker that runs is
     stopped only when there are none: a partition would be left without enough of them otherwise. One that is down, of a
@@ -36,7 +37,7 @@ def advertise_addresses(
     ambari.configure("kafka-broker", {"listeners": _listeners_at(_EVERYWHERE, listeners)})
     content = ambari.configuration("kafka-env")["properties"]["content"]
     ambari.configure("kafka-env", {"content": _with_fragment(content)})
-    return _restart_stale(ambari, behind, within, poll)
+    return _restart(ambari, behind, within, poll)
 
 
 def advertise_names(
@@ -56,20 +57,19 @@ def advertise_names(
         # First, for without the lines no broker starts that listens at 0.0.0.0: there is nothing to advertise.
         ambari.configure("kafka-broker", {"listeners": _listeners_at("localhost", listeners)})
         ambari.configure("kafka-env", {"content": names})
-    return _restart_stale(ambari, behind, within, poll)
+    return _restart(ambari, behind, within, poll)
 
 
-def _restart_stale(
-    ambari: Ambari, behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta
-) -> list[str]:
-    stale = [broker for broker in ambari.brokers() if broker.is_stale]  # an earlier run may have been cut off here
-    stale.sort(key=lambda broker: broker.is_running)
-    for number, broker in enumerate(stale):
+def _restart(ambari: Ambari, behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta) -> list[str]:
+    # An earlier run may have been cut off here, between a broker's stop and its start too.
+    found = [broker for broker in ambari.brokers() if broker.is_stale or not broker.is_running]
+    found.sort(key=lambda broker: broker.is_running)
+    for number, broker in enumerate(found):
         if broker.is_running:
             _await_replicas(behind, within, poll)
-        _log.info("broker %s (%s) is restarted: %d of %d", broker.host, broker.address, number + 1, len(stale))
+        _log.info("broker %s (%s) is restarted: %d of %d", broker.host, broker.address, number + 1, len(found))
         ambari.restart(broker)
-    return [broker.host for broker in stale]
+    return [broker.host for broker in found]
 
 
 def _await_replicas(behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta) -> None:

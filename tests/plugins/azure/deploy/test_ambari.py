@@ -102,6 +102,17 @@ def test_a_run_that_was_cut_off_is_finished_by_the_next(ambari: Ambari, cluster:
     assert (cluster.down, cluster.most_down) == (set(), 1)
 
 
+def test_a_broker_that_is_down_is_started_whether_or_not_its_configuration_is_stale(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    advertise_addresses(ambari, nobody)
+    cluster.restarted.clear()
+    cluster.down.add("wn1-kafka")
+    assert not [broker for broker in ambari.brokers() if broker.is_stale]
+    assert advertise_addresses(ambari, nobody) == ["wn1-kafka"]
+    assert (cluster.down, cluster.restarted) == (set(), ["wn1-kafka"])
+
+
 def test_brokers_that_advertise_addresses_advertise_their_names_again(ambari: Ambari, cluster: stand_in.Ambari) -> None:
     before = {kind: dict(cluster.current(kind)) for kind in cluster.desired}
     advertise_addresses(ambari, nobody)
