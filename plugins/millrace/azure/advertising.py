@@ -31,7 +31,8 @@ def advertise_addresses(
 
     `behind` tells the partitions whose replicas have not all caught up, asked every `poll`. A broker that runs is
     stopped only when there are none: a partition would be left without enough of them otherwise. One that is down, of a
-    run that was cut off, comes first. Raises MillraceError where replicas do not catch up `within` that time.
+    run that was cut off, comes first. Raises MillraceError where replicas do not catch up `within` that time, or
+    `behind` raises it all the time.
     """
     listeners = ambari.configuration("kafka-broker")["properties"]["listeners"]
     ambari.configure("kafka-broker", {"listeners": _listeners_at(_EVERYWHERE, listeners)})
@@ -73,16 +74,23 @@ def _restart(ambari: Ambari, behind: Callable[[], Sequence[str]], within: timede
 
 
 def _await_replicas(behind: Callable[[], Sequence[str]], within: timedelta, poll: timedelta) -> None:
-    left: list[str] = []
+    why = ""
 
     def have_caught_up() -> bool:
-        left[:] = behind()
+        nonlocal why
+        try:
+            left = behind()
+        except MillraceError as error:  # as while a broker starts: whether they have caught up is not known yet
+            _log.warning("%s; asking again", error)
+            why = str(error)
+            return False
+        why = f"{len(left)} partitions: {', '.join(left[:5])}"
         return not left
 
     if not until(have_caught_up, within, poll):
         raise MillraceError(
-            f"Kafka: replicas of {len(left)} partitions have not caught up within {within} ({', '.join(left[:5])}), so"
-            " no further broker is restarted; see that all brokers run and have disk space, then clear this task"
+            f"Kafka: replicas have not caught up within {within} ({why}), so no further broker is restarted;"
+            " see that all brokers run and have disk space, then clear this task"
         )
 
 

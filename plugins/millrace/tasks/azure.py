@@ -101,7 +101,7 @@ def advertise(outputs: Mapping[str, Any], name: str, conn_id: str, *, by_address
     the environment `name` speak to.
 
     The connection has the login and password of the Kafka cluster's gateway. Raises MillraceError where Ambari refuses,
-    a restart fails, or Kafka does not tell from here whether its replicas have caught up.
+    a restart fails, or Kafka does not tell from here, for half an hour, that its replicas have caught up.
     """
     from millrace.azure.advertising import advertise_addresses, advertise_names
     from millrace.azure.endpoints import bootstrap_of, kafka_protocol, told_by

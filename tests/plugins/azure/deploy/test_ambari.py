@@ -69,11 +69,33 @@ def test_no_broker_is_stopped_before_the_replicas_of_the_one_before_have_caught_
 
 
 def test_replicas_that_never_catch_up_end_the_restarts(ambari: Ambari, cluster: stand_in.Ambari) -> None:
-    with pytest.raises(
-        MillraceError, match=r"1 partitions have not caught up within 0:00:00 \(ticks-0\), so no further"
-    ):
+    with pytest.raises(MillraceError, match=r"not caught up within 0:00:00 \(1 partitions: ticks-0\), so no further"):
         advertise_addresses(ambari, lambda: ["ticks-0"] if cluster.restarted else [], timedelta(0), QUICKLY)
     assert cluster.restarted == ["wn0-kafka"]
+
+
+def test_a_kafka_that_does_not_answer_once_is_asked_again_and_no_broker_is_stopped_meanwhile(
+    ambari: Ambari, cluster: stand_in.Ambari
+) -> None:
+    unanswered = []
+
+    def partitions() -> list[str]:
+        if cluster.restarted and not unanswered:
+            unanswered.append(list(cluster.restarted))
+            raise MillraceError("Kafka does not tell of its replicas")
+        return []
+
+    assert advertise_addresses(ambari, partitions, poll=QUICKLY) == ["wn0-kafka", "wn1-kafka", "wn2-kafka"]
+    assert (unanswered, cluster.most_down) == ([["wn0-kafka"]], 1)
+
+
+def test_a_kafka_that_never_answers_ends_the_restarts_with_its_reason(ambari: Ambari, cluster: stand_in.Ambari) -> None:
+    def partitions() -> list[str]:
+        raise MillraceError("Kafka does not tell of its replicas")
+
+    with pytest.raises(MillraceError, match=r"within 0:00:00 \(Kafka does not tell of its replicas\), so no further"):
+        advertise_addresses(ambari, partitions, timedelta(0), QUICKLY)
+    assert cluster.restarted == []
 
 
 def test_a_partition_is_behind_with_a_replica_out_of_sync_or_without_a_leader() -> None:
