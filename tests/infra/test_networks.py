@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -103,6 +104,15 @@ def test_broker_names_resolve_in_the_peered_network() -> None:
     more = evaluate(composed(), B.parameters() | {"brokerNetworks": [own]}, SCOPE)
     linked = [one.body["properties"] for one in more.everything() if one.type.endswith("/virtualNetworkLinks")]
     assert [one["virtualNetwork"]["id"].rpartition("/")[2] for one in linked] == ["mr-prod-databricks", "airflow"]
+
+
+def test_networks_named_alike_in_two_resource_groups_are_both_told_the_names() -> None:
+    own = f"/subscriptions/{SCOPE.subscription_id}/resourceGroups/{{}}/providers/Microsoft.Network/virtualNetworks/main"
+    networks = [own.format(group) for group in ("airflow", "producers")]
+    found = evaluate(composed(), A.parameters() | BROKERS | {"brokerNetworks": networks}, SCOPE).everything()
+    links = [one for one in found if one.type.endswith("/virtualNetworkLinks")]
+    assert [one.body["properties"]["virtualNetwork"]["id"] for one in links] == networks
+    assert all(re.fullmatch(rf"{BROKERS['brokerZone']}/main-[a-z2-7]{{13}}", one.name) for one in links)
 
 
 def test_with_hdinsights_spark_only_networks_that_are_named_are_told_the_names() -> None:
