@@ -25,16 +25,23 @@ Change = Mapping[str, Any]
 
 def changed(changes: Iterable[Change]) -> list[Change]:
     """The changes that change something, or of which Azure cannot tell."""
-    return [change for change in changes if change["changeType"] not in NOTHING]
+    return [change for change in changes if _kind(change) not in NOTHING]
 
 
 def foreseen(changes: Iterable[Change]) -> str:
     """A line per resource that changes, with the paths of the properties, then the counts. Values are not shown: they
     may be secrets, and the text goes to people who approve."""
     every = list(changes)
-    counts = Counter(change["changeType"] for change in every)
+    counts = Counter(map(_kind, every))
     total = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
     return "\n".join([*(line for change in changed(every) for line in _lines(change)), f"foreseen: {total}"])
+
+
+def _kind(change: Change) -> str:
+    """Azure's `changeType`; NoChange for a Modify whose properties have no effect, each of them, if they are told."""
+    if change["changeType"] == "Modify" and (delta := change.get("delta")) and not any(_paths(delta, "")):
+        return "NoChange"
+    return str(change["changeType"])
 
 
 def _lines(change: Change) -> Iterator[str]:
