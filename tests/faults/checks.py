@@ -139,7 +139,9 @@ def check_all(scene: Scene, acknowledged: Path) -> Totals:
 
 def _check_ledger(scene: Scene) -> None:
     """It is complete, but for losses that were accepted; of a topic that was made anew it tells that, and no more."""
-    ledger = update_ledger(scene.stack.environment, stock_ticks.name).ledger
+    report = update_ledger(scene.stack.environment, stock_ticks.name)
+    assert not report.problem, f"the ledger proves nothing: {report.problem}"
+    ledger = report.ledger
     marks = [entry for entry in ledger.entries if entry.kind == Kind.RECREATED and entry.start == entry.end]
     assert bool(marks) == scene.is_recreated, f"topic recreated: {scene.is_recreated}, the ledger tells {marks}"
     accepted = [entry for entry in ledger.entries if entry.kind == Kind.ACCEPTED]

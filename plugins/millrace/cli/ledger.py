@@ -22,7 +22,7 @@ EXAMPLES = """Examples:\n
 millrace ledger stock_ticks — archived offsets, gaps and what each is, lag to Kafka's end\n
 millrace ledger stock_ticks --json — every range, for scripts\n
 millrace ledger stock_ticks && echo complete — exit code 0: nothing is lost or doubled; 3: nothing but what somebody
-accepted as lost (`millrace accept-loss`); 1: something else is
+accepted as lost (`millrace accept-loss`); 1: something else is, or nobody knows, as Kafka could not be asked
 """
 
 
@@ -43,17 +43,17 @@ def ledger(topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.
         print_json(content(report))
     else:
         _show(report)
-    if not report.ledger.is_complete:
-        raise typer.Exit(_ACCEPTED if report.ledger.is_accounted_for else 1)
+    if not report.is_complete:
+        raise typer.Exit(_ACCEPTED if report.is_accounted_for else 1)
 
 
 def content(report: LedgerReport) -> dict[str, Any]:
-    """The report as JSON holds it."""
+    """The report as JSON holds it; with a `problem`, Kafka could not be asked, and nothing is known to be complete."""
     ledger = report.ledger
     return {
         "topic": ledger.topic,
-        "complete": ledger.is_complete,
-        "accounted_for": ledger.is_accounted_for,
+        "complete": report.is_complete,
+        "accounted_for": report.is_accounted_for,
         "raw_version": ledger.source.raw_version,
         "problem": report.problem or None,
         "partitions": [
@@ -135,9 +135,11 @@ def _range(start: int, end: int) -> str:
 
 
 def _verdict(report: LedgerReport) -> str:
-    if report.ledger.is_complete:
+    if report.is_complete:
         return "complete: every offset below the archive's coverage is archived or explained"
-    kinds = sorted({entry.kind for entry in report.ledger.entries if not entry.is_harmless})
-    if report.ledger.is_accounted_for:
+    if report.is_accounted_for:
         return "not complete, but accounted for: every offset is archived, explained or accepted as lost"
+    if report.ledger.is_accounted_for:
+        return "not known whether anything is lost, because Kafka could not be asked"
+    kinds = sorted({entry.kind for entry in report.ledger.entries if not entry.is_harmless})
     return f"not complete: {', '.join(kinds)}"

@@ -195,11 +195,13 @@ class Claim:
 
     def _gaps(self, is_new: bool) -> list[str]:
         """What the archive lacks below its coverage, as the ledger says; brought up to date where `is_new`."""
+        lacking: list[str] = []
         if is_new:
             from millrace.lake.ledger import update_ledger
 
-            update_ledger(self.environment, self.topic.name)
-        return not_accepted(self.environment, self.topic.name)
+            if problem := update_ledger(self.environment, self.topic.name).problem:
+                lacking = [f"the ledger is not up to date, because Kafka could not be asked ({problem})"]
+        return [*lacking, *not_accepted(self.environment, self.topic.name)]
 
     def _beyond(self, end: KafkaEnd, coverage: Coverage | None) -> Iterator[str]:
         """Offsets that are archived and that Kafka has not reached: it counts anew over other records."""

@@ -32,7 +32,7 @@ from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended
-from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, send
+from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, delete_topic, send
 from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, open_raw, write_checkpoint
 from tests.plugins.lake.raw_rows import local_environment
 
@@ -299,7 +299,9 @@ def test_a_loss_that_nobody_has_accepted_is_no_proof(own_lake: Environment, kafk
     assert len(Claim(own_lake, topic, Interval(FIRST, FIRST + HOUR)).partial().partial) == 1
 
 
-def test_the_command_shows_asks_and_says_what_to_do(own_lake: Environment, topic: Topic, command: Command) -> None:
+def test_the_command_shows_asks_and_says_what_to_do(
+    own_lake: Environment, kafka: str, topic: Topic, command: Command
+) -> None:
     code, out, _ = command("accept-loss", topic.name, "--dry-run")
     assert code == 0
     assert f"archive__{topic.name}/1" in out
@@ -318,6 +320,10 @@ def test_the_command_shows_asks_and_says_what_to_do(own_lake: Environment, topic
     assert code == 3
     assert f"by {told['accepted']['who']} at" in out
     assert "not complete, but accounted for" in out
+    delete_topic(kafka, topic.name)
+    code, out, _ = command("ledger", topic.name)
+    assert code == 1, "what else is lost nobody knows"
+    assert "not known" in out
 
 
 def test_the_task_accepts_only_what_is_confirmed_and_with_a_reason(

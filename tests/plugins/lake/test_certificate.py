@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -15,6 +16,7 @@ from millrace.lake.certificate import Certificate, Claim, NotArchivedError, cert
 from millrace.lake.ledger import update_ledger
 from millrace.lake.offsets import KafkaEnd
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended, ending
+from tests.plugins.lake.ledger.fake_kafka import FakeKafka
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 OVER = timedelta(minutes=5)
@@ -88,6 +90,22 @@ def test_a_gap_is_told_of_beside_other_reasons_where_a_partial_answer_is_allowed
     early = ticks.claim(ending(HOUR))
     assert len(early.look().missing) == 1, "while it waits, the ledger is left alone"
     assert [part in reason for part, reason in zip(("complete from", "missing"), early.partial().partial, strict=True)]
+
+
+def test_a_kafka_that_has_told_its_end_and_not_what_it_holds_proves_nothing(
+    ticks: ArchivedTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another topic of that name by now, which only the ledger would see."""
+    ticks.archive(3, 2)
+    claim, unasked = ticks.claim(ended(OVER)), partial(update_ledger, ask=FakeKafka(None))
+    with monkeypatch.context() as patched:
+        patched.setattr("millrace.lake.ledger.update_ledger", unasked)
+        look = claim.look()
+    assert look.missing == (
+        "the ledger is not up to date, because Kafka could not be asked (Kafka is being restarted)",
+    )
+    assert look.proof() is None
+    assert claim.look(look.needed).proof()
 
 
 def test_a_topic_that_was_recreated_while_a_claim_waited_proves_nothing_when_it_has_outgrown_the_archive(

@@ -42,12 +42,23 @@ Ask = Callable[[Environment, str], Witness]
 class LedgerReport:
     """A ledger that is up to date, and Kafka at this moment: per partition the offset after the last record.
 
-    Where Kafka could not be asked, `kafka_end` is empty and `problem` says why.
+    Where Kafka could not be asked, `kafka_end` is empty and `problem` says why: what it has deleted since, or that it
+    has another topic now, is then not known, so nothing is complete although the ledger has no gap.
     """
 
     ledger: Ledger
     kafka_end: dict[int, int]
     problem: str
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the ledger is, by what Kafka says at this moment."""
+        return not self.problem and self.ledger.is_complete
+
+    @property
+    def is_accounted_for(self) -> bool:
+        """The same but for losses that somebody has accepted."""
+        return not self.problem and self.ledger.is_accounted_for
 
     @property
     def partitions(self) -> list[int]:

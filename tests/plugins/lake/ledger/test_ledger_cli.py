@@ -11,7 +11,7 @@ import pytest
 from jobs.topics import TOPICS, stock_ticks
 from millrace.cli import main
 from millrace.environment import Environment
-from tests.plugins.lake.ledger.kafka_records import create_topic, send, send_transaction
+from tests.plugins.lake.ledger.kafka_records import create_topic, delete_topic, send, send_transaction
 from tests.plugins.lake.ledger.raw_rows import archive, new_topic
 
 Ledger = Callable[..., tuple[int, str]]
@@ -70,3 +70,20 @@ def test_json_has_every_range_and_the_same_exit_code(own_lake: Environment, topi
     assert (partition["records"], partition["coverage"], partition["lag"]) == (5, 7, 3)
     gaps = [(gap["kind"], gap["start"], gap["end"], gap["harmless"]) for gap in partition["gaps"]]
     assert gaps == [("missing", 2, 3, False), ("transaction markers", 3, 4, True)]
+
+
+def test_without_an_answer_of_kafka_nothing_is_complete_although_there_is_no_gap(
+    own_lake: Environment, topic: str, ledger: Ledger, kafka: str
+) -> None:
+    """The topic is gone, and with it the last three records, which nobody had archived."""
+    archive(own_lake, topic, [0, 1, 2, 4, 5, 6])
+    assert ledger(topic)[0] == 0
+    delete_topic(kafka, topic)
+    code, out = ledger(topic)
+    assert code == 1
+    assert f"{topic}: not known whether anything is lost, because Kafka could not be asked" in out
+    code, out = ledger(topic, "--json")
+    told = json.loads(out)
+    assert (code, told["complete"], told["accounted_for"]) == (1, False, False)
+    assert topic in told["problem"]
+    assert [gap["kind"] for gap in told["partitions"][0]["gaps"]] == ["transaction markers"]
