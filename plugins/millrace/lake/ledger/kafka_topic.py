@@ -28,7 +28,8 @@ class NoAnswerError(MillraceError):
 
 @dataclass(frozen=True)
 class TopicFacts:
-    """`topic_id` is Kafka's own; None on brokers without. `held`: per partition, the first offset and the end.
+    """`topic_id` is Kafka's own; None on brokers without. `held`: per partition, the first offset and the one after the
+    last record, be it of a transaction that is open.
 
     `limits` are those of `cleanup.policy`, `retention.ms` and `retention.bytes`, as text.
     """
@@ -139,7 +140,8 @@ def _facts(topic: str, options: dict[str, str]) -> TopicFacts:
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result()
     config = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
     names = ("cleanup.policy", "retention.ms", "retention.bytes")
-    with _consumer(options) as consumer:
+    # Open transactions included: an end below what is archived would be taken for a truncation, for ever.
+    with _consumer({**options, "isolation.level": "read_uncommitted"}) as consumer:
         held = {
             info.id: consumer.get_watermark_offsets(TopicPartition(topic, info.id), timeout=_TIMEOUT_S)
             for info in described.partitions
