@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.declaration import declaration_text
-from jobs.errors import MillraceError, UsageError
+from jobs.errors import MillraceError
 from jobs.interval import Interval
 from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
@@ -32,6 +32,7 @@ from millrace.lake.published import publish
 from millrace.lake.serving import begin_serving
 from millrace.lake.store import LakeStore
 from tests.plugins.lake.archived_topic import ArchivedTopic, ended
+from tests.plugins.lake.holed_topic import topic_with_a_hole
 from tests.plugins.lake.ledger.kafka_records import create_topic, delete_records, delete_topic, send
 from tests.plugins.lake.ledger.raw_rows import FIRST, archive, new_topic, open_raw, write_checkpoint
 from tests.plugins.lake.raw_rows import local_environment
@@ -41,16 +42,10 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def topic(kafka: str, own_lake: Environment, monkeypatch: pytest.MonkeyPatch) -> Topic:
+def topic(own_lake: Environment, monkeypatch: pytest.MonkeyPatch) -> Topic:
     """Ten records; the archive has 0 to 3 and would go on at 4, and Kafka begins at 6."""
-    found = replace(stock_ticks, name=new_topic())
+    found = topic_with_a_hole(own_lake)
     monkeypatch.setitem(TOPICS, found.name, found)
-    create_topic(kafka, found.name, retention_ms="86400000")
-    send(kafka, found.name, 10)
-    write_checkpoint(own_lake, found.name, first={0: 0}, ends={0: 4})
-    LakeStore(own_lake).write(f"checkpoints/archive__{found.name}/1/commits/0", b'v1\n{"nextBatchWatermarkMs":0}')
-    archive(own_lake, found.name, range(4), batch=0)
-    delete_records(kafka, found.name, before=6)
     return found
 
 
@@ -324,21 +319,6 @@ def test_the_command_shows_asks_and_says_what_to_do(
     code, out, _ = command("ledger", topic.name)
     assert code == 1, "what else is lost nobody knows"
     assert "not known" in out
-
-
-def test_the_task_accepts_only_what_is_confirmed_and_with_a_reason(
-    own_lake: Environment, topic: Topic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from millrace.tasks.accept_loss import accept_topic_loss, who_triggered
-
-    monkeypatch.setattr("millrace.tasks.accept_loss.environment_for_task", lambda name: own_lake)
-    looked = accept_topic_loss(topic.name, "", [], False, "ada", None)
-    assert (len(looked["lost"]), looked["accepted"]) == (1, None)
-    with pytest.raises(UsageError, match="needs a reason"):
-        accept_topic_loss(topic.name, " ", [], True, "ada", None)
-    who = who_triggered({"dag_run": SimpleNamespace(run_id="manual_1", triggering_user_name="ada")})  # type: ignore[typeddict-item]
-    assert accept_topic_loss(topic.name, "INC-1", [], True, who, None)["accepted"]["who"] == "ada"
-    assert who_triggered({"dag_run": SimpleNamespace(run_id="manual_1")}) == "run manual_1"  # type: ignore[typeddict-item]
 
 
 def test_a_topic_that_was_recreated_has_nothing_to_accept(own_lake: Environment, kafka: str, topic: Topic) -> None:
