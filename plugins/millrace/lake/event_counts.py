@@ -36,7 +36,8 @@ def count_events(
 
     `read` says how many events a run found in each. Events are only ever added, so where neighbours that fill whole
     days have not more events together than were read, none of them has. Only the days of the others are scanned, for
-    one column: what it costs grows with what is new, not with the archive.
+    one column: what it costs grows with what is new, not with the archive. Where an archive has lost events of a day,
+    which its ledger calls `missing`, as many new ones in other intervals of that day may pass for them.
     """
     by_day = _by_day(table)
     counted = {each: read[each] for each in read if _is_unchanged(each, days.get(each) or {}, by_day)}
