@@ -37,8 +37,8 @@ def late(
     """Count the events of an interval that the served speed layer dropped as late, as far as they are archived.
 
     Without an interval: the batch layer's progress records, which say what was late and pending late each time that an
-    interval was published and each night of the look-back. The table has the newest of each interval, --json all, with
-    the late events of each window.
+    interval was published and each night of the look-back. The table has the newest of each interval, and below it what
+    is partial now; --json has all, with the late events of each window.
     """
     from jobs.pipelines import find_pipeline
 
@@ -52,8 +52,11 @@ def late(
 def _show_records(pipeline: Pipeline, as_json: bool) -> None:
     from millrace.cli.shared import connected
     from millrace.lake.late_records import late_records
+    from millrace.lake.partial import partial_lines
+    from millrace.lake.published import publications
 
-    records = list(late_records(connected().environment, pipeline))
+    environment = connected().environment
+    records = list(late_records(environment, pipeline))
     if as_json:
         print_json({"pipeline": pipeline.name, "records": records})
         return
@@ -71,6 +74,8 @@ def _show_records(pipeline: Pipeline, as_json: bool) -> None:
         at = datetime.fromisoformat(record["at"])
         table.add_row(interval, late, windows, f"{record['pending_late']:,}", f"{at:%Y-%m-%d %H:%M:%S}")
     print_rich(table)
+    for line in partial_lines(pipeline, publications(environment, pipeline)):
+        typer.echo(line)
 
 
 def _show_interval(pipeline: Pipeline, interval: str, as_json: bool) -> None:

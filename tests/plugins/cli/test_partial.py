@@ -1,4 +1,4 @@
-"""`millrace view` and `millrace reprocess` say what is partial."""
+"""`millrace view`, `millrace late`, `millrace reprocess` and others say what is partial."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from millrace.cli import batch, main
 from millrace.cli.status import partial_intervals
 from millrace.cli.view import served_line
 from millrace.environment import Environment
+from millrace.lake.late_records import record_publication
 from millrace.lake.partial import partial_lines
 from millrace.lake.published import publications, publish
 from millrace.supervision.connection import Connection
@@ -185,6 +186,15 @@ def test_the_versions_and_their_comparison_say_what_is_partial(
     assert f"{day.id} (partial batch against batch): 0 equal, 3 different" in compared
     first, *_ = json.loads(printed("compare", "stock_high_low", "v1", "v2", "--json"))["intervals"]
     assert (first["partial_a"], first["partial_b"]) == (True, False)
+
+
+def test_the_records_of_late_events_are_followed_by_what_is_partial(
+    printed: Callable[..., str], published_lake: Environment
+) -> None:
+    record_publication(published_lake, stock_high_low, interval(1), "v1")
+    lines = printed("late", "stock_high_low").splitlines()
+    assert [line for line in lines if "is partial" in line] == [EMPTY, FIRST]
+    assert any(line.split()[:1] == [interval(1).id] for line in lines)
 
 
 def test_the_status_says_what_is_partial(published_lake: Environment) -> None:
