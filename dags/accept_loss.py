@@ -6,7 +6,8 @@ that names topic, partition and offsets. Nothing is skipped until a person accep
 1. Trigger this DAG with the topic, and `confirm` off: its log shows what is lost.
 2. Trigger it again with a reason and `confirm` on. The ledger keeps the offsets, who accepted them, when and why
    (`millrace ledger <topic>`), and every interval that a lost record may belong to is published as *partial* from
-   then on, for ever.
+   then on, for ever. What the archive has and a stream alone skips makes that stream's rows *partial*, until their
+   intervals are published.
 3. Clear the tasks of the streams that stopped. They go on behind the accepted offsets. What Kafka has lost since step 2
    stops them again.
 """

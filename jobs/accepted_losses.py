@@ -8,11 +8,21 @@ from datetime import datetime
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from jobs.interval import Interval
-from jobs.lake import Lake
+from jobs.lake import Lake, speed_query
+from jobs.lost_offsets import unaccepted
 from jobs.pipeline import Pipeline
 from jobs.small_files import SmallFiles
 
-__all__ = ["AcceptedLoss", "LostRange", "accepted_losses", "lossy", "lost_from", "lost_within", "ranges_of_stream"]
+__all__ = [
+    "AcceptedLoss",
+    "LostRange",
+    "accepted_losses",
+    "lacked_by_speed",
+    "lossy",
+    "lost_from",
+    "lost_within",
+    "ranges_of_stream",
+]
 
 
 @dataclass(frozen=True)
@@ -85,15 +95,32 @@ def lost_within(losses: Iterable[AcceptedLoss], start: datetime, end: datetime) 
     """
     for loss in losses:
         for lost in (lost for lost in loss.lost if lost.touches(start, end)):
-            offsets = f"{lost.end - lost.start:,} offsets of partition {lost.partition}"
-            range_ = f"{lost.start:,} to {lost.end - 1:,}"
-            yield lost, f"accepted loss of {offsets} ({range_}) by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
+            yield lost, f"accepted loss of {_told(lost.partition, lost.start, lost.end)} {_by(loss)}"
 
 
-def lossy(losses: List[AcceptedLoss], pipeline: Pipeline, intervals: Iterable[str]) -> List[str]:
-    """Those of the intervals (their ids) of which a lost record may decide a row."""
-    spans = {each: pipeline.reads(Interval.parse(each, pipeline.interval)) for each in intervals}
-    return [each for each, span in spans.items() if any(lost_within(losses, span.start, span.end))]
+def lossy(losses: List[AcceptedLoss], pipeline: Pipeline, version: str, intervals: Iterable[str]) -> List[str]:
+    """Those of the intervals (their ids) whose speed rows of this version may lack a record: see `lacked_by_speed`."""
+    parsed = {each: Interval.parse(each, pipeline.interval) for each in intervals}
+    return [each for each, interval in parsed.items() if lacked_by_speed(losses, pipeline, version, interval)]
+
+
+def lacked_by_speed(losses: List[AcceptedLoss], pipeline: Pipeline, version: str, interval: Interval) -> List[str]:
+    """Why the interval's speed rows of this version may lack a record that decides one: what nobody archived, and what
+    its stream alone has skipped. `pipeline`: as the version declared it."""
+    reads = pipeline.reads(interval)
+    lost = [told for _, told in lost_within(losses, reads.start, reads.end)]
+    return [*lost, *_skipped(losses, pipeline, version, reads.start)]
+
+
+def _skipped(losses: List[AcceptedLoss], pipeline: Pipeline, version: str, start: datetime) -> Iterator[str]:
+    """What the stream left out though it is archived, of events at or after `start`. When that was sent is not noted:
+    before it was accepted, and as early as may be. Of what is in no archive either, `lost_within` tells more."""
+    stream = Lake("").checkpoint(speed_query(pipeline.name), version)
+    lost = [{each.partition: (each.start, each.end)} for loss in losses for each in loss.lost]
+    for loss in losses:
+        if start <= loss.when + pipeline.topic.max_ahead:
+            for partition, ends in unaccepted(loss.skipped.get(stream, {}), lost).items():
+                yield f"the speed layer has skipped {_told(partition, *ends)}, accepted {_by(loss)}"
 
 
 def lost_from(
@@ -112,6 +139,14 @@ def lost_from(
 def ranges_of_stream(losses: Iterable[AcceptedLoss], stream: str) -> Iterator[Dict[int, Tuple[int, int]]]:
     """What the stream with this checkpoint may leave out, one mapping per acknowledgement."""
     return (loss.skipped[stream] for loss in losses if stream in loss.skipped)
+
+
+def _told(partition: int, start: int, end: int) -> str:
+    return f"{end - start:,} offsets of partition {partition} ({start:,} to {end - 1:,})"
+
+
+def _by(loss: AcceptedLoss) -> str:
+    return f"by {loss.who} on {loss.when:%Y-%m-%d}: {loss.reason}"
 
 
 def _ranges(content: Mapping[str, Any]) -> Dict[int, Tuple[int, int]]:

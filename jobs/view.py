@@ -32,10 +32,11 @@ def serving_view(spark: SparkSession, pipeline: Pipeline, lake: Lake, version: s
     """The pipeline's rows, each with its `_interval` and `_layer`: batch or speed. Also a temporary view of its name.
 
     `_partial` marks the rows of intervals that were published from an archive that was not proven complete, and of
-    those, published or not, of which something was accepted as lost; `_version` is the version that answers. An
-    interval is served by the first version in the newest row of `serving` that has published it, and by the speed rows
-    of the first of all where none has. `version` is served where `serving` has no row of the pipeline. Speed rows are
-    told apart by the key that the served version declared.
+    those, published or not, of which something was accepted as lost; of speed rows also those that may lack what their
+    stream has skipped. `_version` is the version that answers. An interval is served by the first version in the newest
+    row of `serving` that has published it, and by the speed rows of the first of all where none has. `version` is
+    served where `serving` has no row of the pipeline. Speed rows are told apart by the key that the served version
+    declared.
 
     A snapshot: which versions and runs are served is read first, the tables after it, so that no interval is missing
     or doubled while one is being published, or another version is switched to. Call it again for newer answers.
@@ -77,7 +78,7 @@ def _speed(
     rows = newest_rows(log, as_declared)
     losses = accepted_losses(files, lake, as_declared.topic.name)
     intervals = [row[0] for row in log.select("_interval").distinct().collect()] if losses else []
-    partial = F.col("_interval").isin(lossy(losses, as_declared, intervals))
+    partial = F.col("_interval").isin(lossy(losses, as_declared, version, intervals))
     return rows.withColumns({"_partial": partial, "_version": F.lit(version), "_layer": F.lit("speed")})
 
 

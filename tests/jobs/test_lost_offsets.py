@@ -7,10 +7,18 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from jobs.accepted_losses import AcceptedLoss, LostRange, accepted_losses, ranges_of_stream
+from jobs.accepted_losses import (
+    AcceptedLoss,
+    LostRange,
+    accepted_losses,
+    lacked_by_speed,
+    lossy,
+    ranges_of_stream,
+)
 from jobs.checkpoint import Checkpoint
 from jobs.checkpoint_skip import note_done
 from jobs.delta_log import committed_transaction
+from jobs.interval import Interval
 from jobs.journal import speed_reads
 from jobs.lake import Lake, speed_query, speed_stream
 from jobs.lost_offsets import HeldOffsets, cut_off, lost_ranges, told_ranges, unaccepted
@@ -81,6 +89,32 @@ def test_an_interval_is_touched_when_a_lost_record_may_belong_to_it():
     assert hours == [-1, 0, 1, 2]  # the one that ends at the first moment, and the one that begins at the last
     ever = LostRange(0, 1, 2, "retention loss", None, NOON)
     assert ever.touches(NOON - 10_000 * HOUR, NOON - 9_999 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        ([], ["5 offsets of partition 0 (2 to 6)", "1 offsets of partition 1 (7 to 7)"]),
+        ([(0, 2, 4), (0, 4, 7)], ["1 offsets of partition 1 (7 to 7)"]),
+        ([(0, 3, 7), (1, 7, 8)], ["5 offsets of partition 0 (2 to 6)"]),
+    ],
+)
+def test_of_what_a_stream_has_skipped_only_what_is_archived_makes_its_rows_partial(lost, told):
+    """Of the rest it is known better when it was sent: here, long ago."""
+    ever = NOON - 10_000 * HOUR
+    ranges = [LostRange(*each, "retention loss", ever, ever) for each in lost]
+    stream = Lake("").checkpoint("stock_high_low__speed", "v1")
+    skips = {0: (2, 7), 1: (7, 8)}
+    losses = [
+        AcceptedLoss("1", "stock_ticks", None, "ada", NOON, "why", {}, {stream: skips}, []),
+        AcceptedLoss("2", "stock_ticks", None, "bob", NOON, "why", {}, {}, ranges),
+    ]
+    day = Interval.of(NOON, 24 * HOUR)
+    found = lacked_by_speed(losses, stock_high_low, "v1", day)
+    assert found == [f"the speed layer has skipped {each}, accepted by ada on {NOON:%Y-%m-%d}: why" for each in told]
+    assert lacked_by_speed(losses, stock_high_low, "v2", day) == []
+    days = [Interval(day.start + number * 24 * HOUR, day.end + number * 24 * HOUR) for number in range(-9, 4)]
+    assert lossy(losses, stock_high_low, "v1", [each.id for each in days]) == [each.id for each in days[:11]]
 
 
 def test_ids_of_a_topic_are_the_same_in_both_alphabets_of_base_64():

@@ -194,8 +194,32 @@ def test_rows_of_an_interval_that_was_published_as_partial_are_marked(spark, loc
 
 def accept_loss(spark, lake, start, end, until):
     lost = [LostRange(0, start, end, "retention loss", None, until)]
-    loss = AcceptedLoss("1", "stock_ticks", None, "ada", until, "why", {}, {}, lost)
-    LakeFiles(spark).create(f"{lake.accepted_losses('stock_ticks')}/1.json", json.dumps(loss.to_json()))
+    write_loss(spark, lake, AcceptedLoss("1", "stock_ticks", None, "ada", until, "why", {}, {}, lost))
+
+
+def write_loss(spark, lake, loss):
+    LakeFiles(spark).create(f"{lake.accepted_losses('stock_ticks')}/{loss.id}.json", json.dumps(loss.to_json()))
+
+
+def test_speed_rows_are_marked_that_may_lack_what_their_own_stream_has_skipped(
+    spark, local_lake, batch, speed, publish
+):
+    for day in (FRIDAY, SATURDAY, SUNDAY):
+        speed(speed_row(0, "1", 0, interval=day), speed_row(0, "1", 0, version="v2", interval=day))
+    batch(batch_row(0, "7", "r1"))
+    publish(publication("r1", certificate='{"partial": []}'))
+    skipped = {"checkpoints/stock_high_low__speed/v1": {0: (5, 7)}}
+    noon = FRIDAY.start + DAY / 2
+    write_loss(spark, local_lake, AcceptedLoss("1", "stock_ticks", None, "ada", noon, "why", {}, skipped, []))
+
+    def marks(version):
+        rows = serving_view(spark, stock_high_low, local_lake, version).collect()
+        return {(row["_interval"], row["_layer"]): row["_partial"] for row in rows}
+
+    expected = {(FRIDAY.id, "batch"): False, (SATURDAY.id, "speed"): True, (SUNDAY.id, "speed"): False}
+    assert marks("v1") == expected, "an event may be a day ahead of its record"
+    publish(publication("r1", version="v2", certificate='{"partial": []}'))
+    assert marks("v2") == {**expected, (SATURDAY.id, "speed"): False}, "its own stream has skipped nothing"
 
 
 def test_a_view_is_a_snapshot_whatever_is_published_meanwhile(spark, local_lake, batch, speed, publish):

@@ -89,7 +89,10 @@ def show(lost: LostOffsets) -> None:
     if lost.ranges:
         print_rich(_ranges(lost))
     else:
-        typer.echo("the archive has all of it: no interval becomes partial, the streams above skip it")
+        typer.echo(
+            "the archive has all of it: what is published stays whole; the streams above skip it, and their rows of"
+            " intervals that may lack it are partial until those are published"
+        )
 
 
 def _agreed(reason: str, yes: bool, as_json: bool) -> str:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from jobs.accepted_losses import lacked_by_speed
 from jobs.interval import Interval
 from jobs.pipeline import Pipeline
 from millrace.environment import Environment
-from millrace.lake.accepted_loss import accepted_within
+from millrace.lake.accepted_loss import accepted
 from millrace.lake.declared import declared
 from millrace.lake.late import late_events
 from millrace.lake.late_windows import late_by_window
@@ -32,8 +33,8 @@ def served_intervals(environment: Environment, pipeline: Pipeline, rows: pa.Tabl
     interval. `late`: events that the speed layer dropped, as the run has counted them; where the speed layer serves the
     interval, as far as they are archived, and None where another decoder archived some; `late_by_window`: of each
     window (see `millrace.lake.late_windows`). An interval that is published without rows has 0 of them. `partial`:
-    published from an archive that was not proven complete, or something of it, published or not, was accepted as lost;
-    for `why_partial` (None where it is whole). `version` answers.
+    published from an archive that was not proven complete, or something of it, published or not, was accepted as lost,
+    or skipped by the stream whose rows serve it; for `why_partial` (None where it is whole). `version` answers.
     """
     counted = Counter(_answers(rows))
     versions = preferred_versions(environment, pipeline)
@@ -76,9 +77,9 @@ def _of_speed(environment: Environment, pipeline: Pipeline, interval: str, versi
     of_version = declared(environment, pipeline, version)
     span = Interval.parse(interval, of_version.interval)
     late = late_events(environment, of_version, span, version)
-    lost = accepted_within(environment, of_version.topic.name, of_version.reads(span))
+    lacked = lacked_by_speed(accepted(environment, of_version.topic.name), of_version, version, span)
     exact = late.to_json() if late and not late.read_otherwise else None
-    return {**_late(exact), "partial": bool(lost), "why_partial": "; ".join(lost) or None}
+    return {**_late(exact), "partial": bool(lacked), "why_partial": "; ".join(lacked) or None}
 
 
 def _late(late: Mapping[str, Any] | None) -> dict[str, Any]:

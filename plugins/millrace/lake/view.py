@@ -30,12 +30,12 @@ def read_view(
     """The pipeline's rows with `row_time` in `[start, end)`, sorted by key, each with its `_layer`: batch or speed.
 
     `_partial` marks the rows of intervals that were published from an archive that was not proven complete, and of
-    those, published or not, of which something was accepted as lost; `_version` is the version that answers. Batch rows
-    of the served runs (see `publications`), and of the intervals without one the newest speed rows of the served
-    version. `serving` is read first, then `published`, the other tables after them: no interval is missing or doubled
-    while one is being published or another version is switched to. `key` and `row_time` are those that the version of a
-    row declared; the rows are sorted by the served version's. The result has no columns before either layer has written
-    a row.
+    those, published or not, of which something was accepted as lost; of speed rows also those that may lack what their
+    stream has skipped. `_version` is the version that answers. Batch rows of the served runs (see `publications`), and
+    of the intervals without one the newest speed rows of the served version. `serving` is read first, then `published`,
+    the other tables after them: no interval is missing or doubled while one is being published or another version is
+    switched to. `key` and `row_time` are those that the version of a row declared; the rows are sorted by the served
+    version's. The result has no columns before either layer has written a row.
     """
     import pyarrow as pa
 
@@ -94,15 +94,15 @@ def _speed(
     where = f"_version = '{version}' AND NOT {_among(each.interval.id for each in served)}"
     rows = newest_rows(pipeline, "rows", where + _bounds(pipeline, start, end))
     found = _query(table, f"{_columns(table)}, 'speed' AS _layer, false AS _partial, _version", rows)
-    return _with_losses(found, pipeline, accepted(environment, pipeline.topic.name))
+    return _with_losses(found, pipeline, version, accepted(environment, pipeline.topic.name))
 
 
-def _with_losses(rows: pa.Table, pipeline: Pipeline, losses: list[AcceptedLoss]) -> pa.Table:
-    """Rows of the speed layer, marked as partial where their interval may lack what was accepted as lost."""
+def _with_losses(rows: pa.Table, pipeline: Pipeline, version: str, losses: list[AcceptedLoss]) -> pa.Table:
+    """Rows of the version's speed layer, marked as partial where their interval may lack what was accepted as lost."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    partial = lossy(losses, pipeline, rows["_interval"].unique().to_pylist())
+    partial = lossy(losses, pipeline, version, rows["_interval"].unique().to_pylist())
     marks = pc.is_in(rows["_interval"], pa.array(partial, pa.string()))
     return rows.set_column(rows.schema.get_field_index("_partial"), "_partial", marks)
 
