@@ -57,9 +57,9 @@ class Causes:
         layer's row: with the redecoded records or without them, for it is not known whether its decoder read them. Its
         cause is then the first kind of the other events without which batch would answer otherwise; where that takes
         several kinds together, the first kind there is. Where the events of a hole (see `jobs.speed_reads.mark`) would
-        have changed the speed layer's row, nothing explains the difference, whatever else the row lacks; nor, where
-        both have a row, where the transformation of all events does not give batch's again. A row of the speed layer
-        that cannot be derived again has the cause *accepted loss* where lost events may be in it.
+        have changed the speed layer's row, nothing explains the difference, whatever else the row lacks; nor where the
+        transformation of all events does not give batch's answer again: its row, or that it has none. A row of the
+        speed layer that cannot be derived again has the cause *accepted loss* where lost events may be in it.
         """
         self.release()
         derived = self._derivation = self._derive(differing)
@@ -69,8 +69,7 @@ class Causes:
         flagged = self._flag(flagged, "_is_unsteady", derived.batch(), self._batch)
         for number, kind in enumerate(present):
             flagged = self._flag(flagged, f"_kind_{number}", derived.batch_without(kind), self._batch)
-        is_unsteady = F.col("_is_unsteady") & (F.col("outcome") == "different")
-        cause = F.when(F.col("_is_in_hole") | is_unsteady, UNEXPLAINED)
+        cause = F.when(F.col("_is_in_hole") | F.col("_is_unsteady"), UNEXPLAINED)
         cause = cause.when(F.col("_is_underived"), F.when(F.col("_is_touched"), ACCEPTED_LOSS).otherwise(UNEXPLAINED))
         for number, kind in enumerate(present):
             cause = cause.when(F.col(f"_kind_{number}"), kind)
