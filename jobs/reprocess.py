@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Tuple
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.errors import UsageError
@@ -39,7 +39,7 @@ def reprocess(
     the version's: see `jobs.interval_events`; of a pipeline that does not read just the interval `rows_by_day`: see
     `_rows_by_day`), and `parity`, `late` and `speed_batch` (see `jobs.speed_parity`; None when there is no speed
     layer to compare). `dead_letters` are those whose Kafka timestamp lies in the interval. Raises UsageError where a
-    session goes on for longer than was read.
+    session goes on for longer than was read, or a key has several rows.
     """
     raw = read_table(spark, lake.raw(pipeline.topic.name), raw_version)
     events = read_events(raw, pipeline, interval)
@@ -48,6 +48,7 @@ def reprocess(
     written = read_table(spark, lake.batch(pipeline.name))
     written = written.where((F.col("_interval") == interval.id) & (F.col("_run") == run))
     _check_whole(written, pipeline, interval)
+    rows_written = _count_written(written, pipeline, interval)
     rows_read, offsets = _count(events.rows)
     reads = pipeline.reads(interval)
     return {
@@ -55,7 +56,7 @@ def reprocess(
         **({} if events.archived is None else {"rows_archived": events.archived}),
         **({} if reads == interval else {"rows_by_day": _rows_by_day(raw, reads)}),
         "dead_letters": _dead_letters(raw, interval),
-        "rows_written": written.count(),
+        "rows_written": rows_written,
         **speed_parity(spark, pipeline, interval, lake, version, events.rows, offsets, coverage, written),
     }
 
@@ -86,12 +87,31 @@ def _check_whole(written: DataFrame, pipeline: Pipeline, interval: Interval) -> 
         return
     longest = written.where(F.col(windows.end) >= F.lit(read_to)).orderBy(F.col(windows.end).desc()).first()
     if longest is not None:
-        key = ", ".join(f"{name}={_shown(longest[name])}" for name in pipeline.key)
+        key = _key(longest, pipeline)
         raise UsageError(
             f"pipeline {pipeline.name!r}, interval {interval.id}: the session {key} goes on to where the run stops"
             f" reading, {read_to:%Y-%m-%d %H:%M:%S} UTC, {windows.lookback} after the interval's end: its row would be"
             " cut; raise the lookback of Sessions to the longest session there is, or cut long ones up front"
         )
+
+
+def _count_written(written: DataFrame, pipeline: Pipeline, interval: Interval) -> int:
+    """How many rows. Raises UsageError where a key, which may hold nulls, has several of them: the view would show all
+    of batch's, and one of the speed layer's."""
+    by_key = written.groupBy(*pipeline.key).agg(F.count("*").alias("_rows"))
+    rows, keys = by_key.agg(F.coalesce(F.sum("_rows"), F.lit(0)), F.count("*")).collect()[0]
+    if rows > keys:
+        (doubled,) = by_key.orderBy(F.col("_rows").desc(), *pipeline.key).limit(1).collect()
+        raise UsageError(
+            f"pipeline {pipeline.name!r}, interval {interval.id}: the key {_key(doubled, pipeline)} has"
+            f" {doubled['_rows']:,} rows, and {keys:,} keys have {rows:,} together; a key has one row in an interval:"
+            f" let {pipeline.transform} give one row per key, or add the column to the key that tells rows apart"
+        )
+    return int(rows)
+
+
+def _key(row: Row, pipeline: Pipeline) -> str:
+    return ", ".join(f"{name}={_shown(row[name])}" for name in pipeline.key)
 
 
 def _shown(value: Any) -> str:

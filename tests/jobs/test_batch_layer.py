@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from pyspark.sql import functions as F
 
 from jobs.archive import to_raw
+from jobs.errors import UsageError
 from jobs.interval import Interval
 from jobs.interval_events import read_events
 from jobs.layers import transform_events
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.pipelines.stock_high_low.transform import high_low
 from jobs.reprocess import reprocess
 from jobs.tables import read_table
 from jobs.topics import stock_ticks
@@ -65,8 +69,8 @@ def raw(spark, local_lake):
 
 @pytest.fixture
 def run(spark, local_lake, raw):
-    return lambda name, interval=FRIDAY: reprocess(
-        spark, stock_high_low, interval, local_lake, name, "v1", 0, {0: len(VALUES) + 1}
+    return lambda name, interval=FRIDAY, pipeline=stock_high_low: reprocess(
+        spark, pipeline, interval, local_lake, name, "v1", 0, {0: len(VALUES) + 1}
     )
 
 
@@ -102,6 +106,42 @@ def test_the_same_run_twice_writes_once_and_another_run_stands_beside_it(spark, 
 def test_an_interval_without_events_has_no_rows(run):
     empty = SATURDAY.following()
     assert run("r1", empty) == {"rows_read": 0, "dead_letters": 0, "rows_written": 0, **NO_SPEED}
+
+
+def of_nobody(ticks):
+    return high_low(ticks).withColumn("symbol", F.lit(None).cast("string"))
+
+
+def copied(rows):
+    """The rows of Friday's first minute, twice."""
+    copies = F.when(F.minute("window_start") == 0, F.array(F.lit(1), F.lit(2))).otherwise(F.array(F.lit(1)))
+    return rows.withColumn("copy", F.explode(copies)).drop("copy")
+
+
+def twice(ticks):
+    return copied(high_low(ticks))
+
+
+def of_nobody_twice(ticks):
+    return copied(of_nobody(ticks))
+
+
+def by(transform):
+    return dataclasses.replace(stock_high_low, transform=f"{__name__}:{transform.__name__}")
+
+
+@pytest.mark.parametrize(("transform", "symbol"), [(twice, "A"), (of_nobody_twice, None)])
+def test_a_key_with_several_rows_is_refused_for_the_view_would_show_them_all(run, transform, symbol):
+    with pytest.raises(UsageError) as refused:
+        run("r1", pipeline=by(transform))
+    assert (
+        f"pipeline 'stock_high_low', interval {FRIDAY.id}: the key symbol={symbol},"
+        " window_start=2026-11-20T00:00:00+00:00 has 2 rows, and 2 keys have 3 together;"
+    ) in str(refused.value)
+
+
+def test_keys_that_hold_nulls_are_told_apart_by_their_other_columns(run):
+    assert run("r1", pipeline=by(of_nobody))["rows_written"] == 2
 
 
 def test_runs_at_the_same_time_do_not_disturb_each_other(spark, local_lake, run):
