@@ -66,7 +66,7 @@ test-spark33: setup-dev ## Test decoding and transformations on HDInsight's engi
 		$(VENV33)/bin/python -m pytest -n $(WORKERS) --dist loadscope -m both_engines tests/jobs; \
 	fi
 
-faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7 --minutes 20")
+faults: setup-dev ## Break everything that can break while data flows, and check every answer (ARGS="--seed 7"; a sample: "--minutes 10")
 	@$(VENV)/bin/python -m tests.faults --airflow $(ARGS)
 
 conformance: setup-dev ## Run the main job through a real Livy on YARN with Spark 3.3 and through Databricks' API; kill what can be killed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from millrace.lake.published import Publication, publications
 from millrace.lake.tables import open_table
 from millrace.lake.view import read_view
 from tests.end_to_end.topic_oracle import view_rows
-from tests.faults.oracle import Oracle, check_rows, numbered_records
+from tests.faults.oracle import Oracle, check_rows, numbered_records, offsets_of
 from tests.faults.reader import Rows, by_interval
 from tests.faults.scene import Scene
 from tests.faults.spark_sql import check_spark_view, view_in_spark
@@ -112,7 +113,7 @@ def check_all(scene: Scene, acknowledged: Path) -> Totals:
     table = open_table(environment, Lake(environment.lake).raw(stock_ticks.name))
     assert table is not None
     archived = oracle.check_archive(table.to_pyarrow_dataset())
-    _check_ledger(scene)
+    _check_ledger(scene, oracle)
     published = publications(environment, stock_high_low)
     expected = _expected(oracle, speed, published)
     view = read_view(environment, stock_high_low)
@@ -137,15 +138,20 @@ def check_all(scene: Scene, acknowledged: Path) -> Totals:
     )
 
 
-def _check_ledger(scene: Scene) -> None:
-    """It is complete, but for losses that were accepted; of a topic that was made anew it tells that, and no more."""
+def _check_ledger(scene: Scene, oracle: Oracle) -> None:
+    """It is complete, but for exactly the losses that were accepted, and has the number of our records; of a topic that
+    was made anew it tells that, and no more."""
     report = update_ledger(scene.stack.environment, stock_ticks.name)
     assert not report.problem, f"the ledger proves nothing: {report.problem}"
     ledger = report.ledger
     marks = [entry for entry in ledger.entries if entry.kind == Kind.RECREATED and entry.start == entry.end]
     assert bool(marks) == scene.is_recreated, f"topic recreated: {scene.is_recreated}, the ledger tells {marks}"
     accepted = [entry for entry in ledger.entries if entry.kind == Kind.ACCEPTED]
-    assert bool(accepted) == bool(scene.lost["archive"]), f"accepted: {scene.lost}, the ledger tells {accepted}"
+    told = {(each.partition, offset) for each in accepted for offset in range(each.start, each.end)}
+    assert told == offsets_of(scene.lost["archive"]), f"accepted: {scene.lost}, the ledger tells {accepted}"
+    counted = {partition: ledger.records(partition) for partition in ledger.partitions}
+    ours = Counter(record.partition for record in oracle.records.values())
+    assert counted == ours, f"archived by partition: the ledger counts {counted}, Kafka acknowledged {ours}"
     left = [entry for entry in ledger.entries if not (entry.is_harmless or entry in accepted or entry in marks)]
     assert not left, f"the ledger is not complete: {left}"
 

@@ -173,6 +173,7 @@ class Load:
         self.acknowledged += 1
         line = {
             "n": number,
+            "at": datetime.now(UTC).isoformat(),
             "partition": message.partition(),
             # None: the broker recognised a record that was sent again, and no longer knows where it put it.
             "offset": message.offset() if (message.offset() or 0) >= 0 else None,
@@ -185,9 +186,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """One line of the file; `record.offset` is -1 where the acknowledgement did not say it."""
+    """One line of the file; `record.offset` is -1 where the acknowledgement did not say it. `at`: by when Kafka had
+    acknowledged it."""
 
     number: int
+    at: datetime
     record: KafkaRecord
 
 
@@ -201,7 +204,7 @@ def _acknowledged(line: dict[str, Any]) -> Acknowledged:
     moment = datetime.fromtimestamp(line["timestamp"] / 1000, UTC)
     offset = -1 if line["offset"] is None else line["offset"]
     record = KafkaRecord(line["partition"], offset, moment, _bytes(line["key"]), _bytes(line["value"]))
-    return Acknowledged(line["n"], record)
+    return Acknowledged(line["n"], datetime.fromisoformat(line["at"]), record)
 
 
 def _text(data: str | bytes | None) -> str | None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from jobs.lake import Lake
 from jobs.pipelines.stock_high_low.pipeline import stock_high_low
+from jobs.verdicts import ACCEPTED_LOSS, LATE, NOT_YET_READ
 from millrace.lake.speed_removal import removed_at
 from millrace.lake.tables import open_table
 from tests.end_to_end.topic_oracle import view_rows
@@ -71,7 +72,7 @@ def check_speed(
     # A run cannot count what is lost to the archive, though the speed layer may have read it.
     archived = SpeedOracle(oracle.without(scene.lost["speed"]).records.values(), batches)
     for answer in answers:
-        check_parity(read, archived, answer)
+        check_parity(read, archived, answer, is_lossy=any(scene.lost.values()))
     return SpeedTotals(
         intervals=len(intervals),
         rows=sum(len(read.rows(interval)) for interval in intervals),
@@ -82,8 +83,9 @@ def check_speed(
     )
 
 
-def check_parity(read: SpeedOracle, archived: SpeedOracle, answer: Answer) -> None:
-    """Fails where a run had counted other outcomes of its comparison, or other late events, than the oracle does.
+def check_parity(read: SpeedOracle, archived: SpeedOracle, answer: Answer, *, is_lossy: bool) -> None:
+    """Fails where a run had counted other outcomes of its comparison, or other late events, than the oracle does; or
+    where a difference has no cause, or one that only something else could be the cause of. `is_lossy`: a loss could.
 
     A run that came after the speed rows were removed has late events alone. As of the micro-batch that it compared
     with: what came later it could not know. The rows of `answer` are its own.
@@ -94,6 +96,11 @@ def check_parity(read: SpeedOracle, archived: SpeedOracle, answer: Answer) -> No
         expected = read.parity(interval, until, answer.rows)
         told = {name: result["parity"][name] for name in expected}
         assert told == expected, f"interval {interval}, run {run.run}: parity {told}, the oracle counts {expected}"
+        causes, possible = result["parity"]["causes"], {LATE, NOT_YET_READ, *([ACCEPTED_LOSS] if is_lossy else [])}
+        differing = sum(count for name, count in told.items() if name != "equal")
+        assert (set(causes) <= possible, sum(causes.values())) == (True, differing), (
+            f"interval {interval}, run {run.run}: causes {causes} of {differing} differences; possible: {possible}"
+        )
     late = archived.late(interval, until)
     counted = {"events": _events(late), "windows": [list(each) for each in late]}
     assert result["late"] == counted, f"interval {interval}, run {run.run}: late {result['late']}, oracle {counted}"

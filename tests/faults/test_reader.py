@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from tests.faults.reader import Answer, Reader, Windows
 
 DAY = datetime(2026, 11, 18, tzinfo=UTC)
 INTERVAL = Interval(DAY, DAY + timedelta(days=1))
+ASKED_AT = INTERVAL.end + timedelta(days=1)
 SCHEMA = pa.schema(
     [
         ("symbol", pa.string()),
@@ -41,7 +43,7 @@ def view(*rows: dict[str, Any]) -> pa.Table:
 
 
 def served(run: str) -> dict[str, Publication]:
-    certificate = {"coverage": {"0": 2}}
+    certificate = {"coverage": {"0": 2}, "partial": [], "kafka_end_at": ASKED_AT.isoformat()}
     publication = Publication("stock_high_low", INTERVAL, run, "1", 7, certificate, {}, datetime.now(UTC))
     return {INTERVAL.id: publication}
 
@@ -109,20 +111,40 @@ def test_a_published_run_that_changes_its_answer_is_an_objection(reader: Reader)
     assert "answered differently" in " ".join(reader.objections)
 
 
-def test_an_answer_is_compared_with_what_its_run_had_certified() -> None:
+RIGHT = dict(zip(("open", "high", "low", "close", "volume", "count"), map(Decimal, (1, 3, 1, 3, 2, 2)), strict=True))
+
+
+def oracle(*acknowledged: datetime) -> Oracle:
+    """Of three ticks, the first ones acknowledged by then."""
+
     def tick(offset: int, price: int) -> KafkaRecord:
         value = f'{{"symbol":"A","event_time":"{DAY.isoformat()}","price":{price},"volume":1}}'.encode()
         return KafkaRecord(0, offset, DAY, b"A", value)
 
-    oracle = Oracle({0: tick(0, 1), 1: tick(1, 3), 2: tick(2, 9)})
-    names = ("open", "high", "low", "close", "volume", "count")
-    right = dict(zip(names, map(Decimal, (1, 3, 1, 3, 2, 2)), strict=True))
+    return Oracle({0: tick(0, 1), 1: tick(1, 3), 2: tick(2, 9)}, dict(enumerate(acknowledged)))
+
+
+def test_an_answer_is_compared_with_what_its_run_had_certified() -> None:
     publication = served("one")[INTERVAL.id]
-    assert oracle.check_answer(Answer(publication, {("A", DAY): right})) == 1
+    assert oracle().check_answer(Answer(publication, {("A", DAY): RIGHT})) == 1
     with pytest.raises(AssertionError, match="1 of 1 rows differ"):
-        oracle.check_answer(Answer(publication, {("A", DAY): right | {"high": Decimal(9)}}))
+        oracle().check_answer(Answer(publication, {("A", DAY): RIGHT | {"high": Decimal(9)}}))
     with pytest.raises(AssertionError, match="1 of 1 rows differ"):
-        oracle.check_answer(Answer(publication, {}))
+        oracle().check_answer(Answer(publication, {}))
+
+
+def test_what_was_certified_has_all_that_kafka_had_acknowledged_when_it_was_asked() -> None:
+    publication, later = served("one")[INTERVAL.id], ASKED_AT + timedelta(microseconds=1)
+    answer = Answer(publication, {("A", DAY): RIGHT})
+    assert oracle(ASKED_AT, ASKED_AT, later).check_answer(answer) == 1
+    with pytest.raises(AssertionError, match=r"Kafka had acknowledged 1 records beyond it .*\(0, 2\)"):
+        oracle(ASKED_AT, ASKED_AT, ASKED_AT).check_answer(answer)
+    told = replace(publication, certificate=publication.certificate | {"partial": ["not all is archived"]})
+    assert oracle(ASKED_AT, ASKED_AT, ASKED_AT).check_answer(replace(answer, publication=told)) == 1
+    early = INTERVAL.end.isoformat()
+    told = replace(publication, certificate=publication.certificate | {"kafka_end_at": early})
+    with pytest.raises(AssertionError, match="certified at"):
+        oracle().check_answer(replace(answer, publication=told))
 
 
 def test_windows_tell_when_the_storage_was_disturbed() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+
+import pytest
 
 from tests.faults.run import FAULTS, SHORT, Run
 
@@ -17,8 +20,22 @@ def test_every_fault_is_done_once_and_what_nothing_can_follow_is_last() -> None:
     assert [fault.name for fault in wanted.last] == [CLEAN_UP, LAST]
 
 
+def test_a_run_of_some_minutes_is_a_sample_that_the_seed_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here each fault takes a minute."""
+
+    def names(minutes: float, only: tuple[str, ...] = tuple(FAULTS)) -> list[str]:
+        clock = itertools.count(0, 60)
+        monkeypatch.setattr("tests.faults.run.time.monotonic", lambda: next(clock))
+        return [fault.name for fault in Run(seed=7, minutes=minutes, names=only).faults(random.Random(7))]
+
+    every = [fault.name for fault in Run(seed=7).faults(random.Random(7))]
+    assert names(11) == every[:10]
+    more = names(11, only=SHORT)
+    assert (len(more), set(more[: len(SHORT)]), set(more)) == (10, set(SHORT), set(SHORT))
+
+
 def test_a_fault_can_be_named_alone_though_it_is_last() -> None:
-    wanted = Run(seed=7, minutes=1, names=(LAST,))
+    wanted = Run(seed=7, names=(LAST,))
     assert list(wanted.faults(random.Random(7))) == []
     assert [fault.name for fault in wanted.last] == [LAST]
 

@@ -14,6 +14,7 @@ import pytest
 
 from jobs.interval import Interval
 from jobs.topics import stock_ticks
+from jobs.verdicts import ACCEPTED_LOSS, LATE, NOT_YET_READ, UNEXPLAINED
 from millrace.lake.published import Publication
 from tests.end_to_end.topic_oracle import KafkaRecord
 from tests.faults.oracle import check_rows
@@ -61,7 +62,7 @@ def oracle() -> SpeedOracle:
 
 def answer(**changed: object) -> Answer:
     """Of a run that compared with micro-batch 2: of the tenth minute the speed layer had counted one event of two."""
-    parity = {"equal": 1, "different": 2, "only_batch": 0, "only_speed": 0, "causes": {}}
+    parity = {"equal": 1, "different": 2, "only_batch": 0, "only_speed": 0, "causes": {LATE: 1, NOT_YET_READ: 1}}
     result = {"speed_batch": 2, "parity": parity, "late": {"events": 1, "windows": [[DAY.isoformat(), 1]]}}
     publication = Publication("stock_high_low", INTERVAL, "run", "1", 7, {}, result | changed, DAY)
     return Answer(publication, BATCH)
@@ -122,22 +123,34 @@ def test_the_journal_is_read_though_a_crash_has_cut_a_line_off() -> None:
 
 
 def test_parity_of_a_run_is_as_of_the_micro_batch_that_it_compared_with() -> None:
-    check_parity(oracle(), oracle(), answer())
+    check_parity(oracle(), oracle(), answer(), is_lossy=False)
     with pytest.raises(AssertionError, match="the oracle counts"):
-        check_parity(oracle(), oracle(), answer(speed_batch=3))
+        check_parity(oracle(), oracle(), answer(speed_batch=3), is_lossy=False)
     with pytest.raises(AssertionError, match="the oracle counts"):
-        check_parity(oracle(), oracle(), replace(answer(), rows=SPEED))
+        check_parity(oracle(), oracle(), replace(answer(), rows=SPEED), is_lossy=False)
+
+
+@pytest.mark.parametrize("causes", [{LATE: 1}, {LATE: 1, UNEXPLAINED: 1}, {LATE: 1, ACCEPTED_LOSS: 1}])
+def test_a_difference_without_a_cause_or_with_an_impossible_one_is_seen(causes: dict[str, int]) -> None:
+    wrong = answer(parity=answer().publication.result["parity"] | {"causes": causes})
+    with pytest.raises(AssertionError, match="of 2 differences"):
+        check_parity(oracle(), oracle(), wrong, is_lossy=False)
+
+
+def test_a_difference_may_be_of_a_loss_where_one_was_accepted() -> None:
+    told = answer(parity=answer().publication.result["parity"] | {"causes": {LATE: 1, ACCEPTED_LOSS: 1}})
+    check_parity(oracle(), oracle(), told, is_lossy=True)
 
 
 @pytest.mark.parametrize("late", [{"events": 2, "windows": [[DAY.isoformat(), 2]]}, {"events": 0, "windows": []}])
 def test_late_events_that_a_run_has_counted_otherwise_are_seen(late: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="run run: late"):
-        check_parity(oracle(), oracle(), answer(late=late))
+        check_parity(oracle(), oracle(), answer(late=late), is_lossy=False)
 
 
 def test_late_events_that_are_lost_to_the_archive_are_not_counted_by_a_run() -> None:
     archived = SpeedOracle([each for each in RECORDS if each.offset != 2], BATCHES)
-    check_parity(oracle(), archived, answer(late={"events": 0, "windows": []}))
+    check_parity(oracle(), archived, answer(late={"events": 0, "windows": []}), is_lossy=False)
 
 
 def log(*batches: int) -> pa.dataset.Dataset:
