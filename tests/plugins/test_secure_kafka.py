@@ -29,6 +29,7 @@ from jobs.kafka import client_options
 from millrace.environment import Environment, load_environment
 from millrace.home import Home
 from millrace.kafka_brokers import admin_of
+from millrace.lake.ledger.kafka_topic import ask_kafka
 from millrace.producers import send
 from millrace.producers.record import Record
 from millrace.stack.lifecycle import down
@@ -169,6 +170,18 @@ def test_a_login_that_may_not_read_is_told_by_the_executor_that_asked(spark: Spa
     assert why.startswith(f"{GUARDED}[0] is not read: ")
     assert "TopicAuthorizationException" in why
     assert PASSWORDS[ONLOOKER] not in why
+
+
+def test_a_login_that_may_read_and_not_see_settings_suffices_for_the_ledger(rig: Rig) -> None:
+    admin, allow = admin_of(rig.environment(f'connection = "{ADMIN}"')), AclPermissionType.ALLOW
+    who, kind = f"User:{ONLOOKER}", ResourceType.TOPIC
+    rule = AclBinding(kind, EMPTY, ResourcePatternType.LITERAL, who, "*", AclOperation.READ, allow)
+    admin.create_acls([rule])[rule].result(30)
+    told = ask_kafka(rig.environment(f'connection = "{ADMIN}"'), EMPTY).facts
+    facts = ask_kafka(rig.environment(f'connection = "{ONLOOKER}"'), EMPTY).facts
+    assert told.limits["cleanup.policy"] == "delete"
+    assert facts == replace(told, limits={})
+    assert (facts.forgets, facts.is_compacted) == (True, False)
 
 
 @contextmanager

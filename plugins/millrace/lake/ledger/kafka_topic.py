@@ -14,6 +14,7 @@ from millrace.lake.ledger.ranges import Range, Ranges, contains, near, of_offset
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
 __all__ = ["KafkaTopic", "NoAnswerError", "TopicFacts", "ask_kafka"]
 
@@ -31,7 +32,8 @@ class TopicFacts:
     """`topic_id` is Kafka's own; None on brokers without. `held`: per partition, the first offset and the one after the
     last record, be it of a transaction that is open.
 
-    `limits` are those of `cleanup.policy`, `retention.ms` and `retention.bytes`, as text.
+    `limits` are those of `cleanup.policy`, `retention.ms` and `retention.bytes`, as text; none where Kafka does not
+    say: it may then delete, and is not taken to compact.
     """
 
     topic_id: str | None
@@ -40,11 +42,13 @@ class TopicFacts:
 
     @property
     def is_compacted(self) -> bool:
-        return "compact" in self.limits["cleanup.policy"]
+        return "compact" in self.limits.get("cleanup.policy", "")
 
     @property
     def forgets(self) -> bool:
         """Whether Kafka deletes old records of the topic by itself."""
+        if not self.limits:
+            return True
         is_limited = any(int(self.limits[name]) >= 0 for name in ("retention.ms", "retention.bytes"))
         return "delete" in self.limits["cleanup.policy"] and is_limited
 
@@ -133,20 +137,37 @@ def _consumer(options: dict[str, str]) -> Iterator[Consumer]:
 
 def _facts(topic: str, options: dict[str, str]) -> TopicFacts:
     from confluent_kafka import TopicCollection, TopicPartition
-    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
 
     admin = quiet_admin(options["bootstrap.servers"], options)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic].result()
-    config = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
-    names = ("cleanup.policy", "retention.ms", "retention.bytes")
     # Open transactions included: an end below what is archived would be taken for a truncation, for ever.
     with _consumer({**options, "isolation.level": "read_uncommitted"}) as consumer:
         held = {
             info.id: consumer.get_watermark_offsets(TopicPartition(topic, info.id), timeout=_TIMEOUT_S)
             for info in described.partitions
         }
-    return TopicFacts(_identity(described.topic_id), held, {name: str(config[name].value) for name in names})
+    return TopicFacts(_identity(described.topic_id), held, _limits(admin, topic))
+
+
+def _limits(admin: AdminClient, topic: str) -> dict[str, str]:
+    """None where the login may not see them, or the broker has no such request: they only give a gap its name. Event
+    Hubs was such a broker (https://github.com/Azure/azure-event-hubs-for-kafka/issues/61)."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import ConfigResource  # type: ignore[attr-defined]
+
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        config = admin.describe_configs([resource], request_timeout=_TIMEOUT_S)[resource].result()
+    except KafkaException as error:
+        untold = {
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.UNSUPPORTED_VERSION,
+            KafkaError._UNSUPPORTED_FEATURE,
+        }
+        if error.args[0].code() not in untold:
+            raise
+        return {}
+    return {name: str(config[name].value) for name in ("cleanup.policy", "retention.ms", "retention.bytes")}
 
 
 def _identity(topic_id: Any) -> str | None:
