@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
+from millrace.lake.ledger.entries import Kind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,9 +60,10 @@ def content(report: LedgerReport) -> dict[str, Any]:
         "partitions": [
             {
                 "partition": partition,
-                "archived": ledger.ranges(partition, "archived"),
+                "archived": ledger.ranges(partition, Kind.ARCHIVED),
+                "folded": [_gap(entry) for entry in ledger.of(partition, {Kind.FOLDED})],
                 "records": ledger.records(partition),
-                "doubled": ledger.ranges(partition, "doubled"),
+                "doubled": ledger.ranges(partition, Kind.DOUBLED),
                 "coverage": ledger.source.coverage.get(partition, 0),
                 "lag": report.lag(partition),
                 "gaps": [_gap(entry) for entry in ledger.gaps(partition)],
@@ -79,7 +81,7 @@ def _gap(entry: Entry) -> dict[str, Any]:
 def _show(report: LedgerReport) -> None:
     ledger = report.ledger
     print_rich(_partitions(report))
-    entries = [entry for entry in ledger.entries if entry.kind != "archived"]
+    entries = [entry for entry in ledger.entries if entry.kind != Kind.ARCHIVED]
     worst_first = sorted(entries, key=lambda entry: entry.is_harmless)
     if entries:
         print_rich(_gaps(worst_first[:_SHOWN]))
@@ -95,7 +97,7 @@ def _partitions(report: LedgerReport) -> Table:
     for name in ("partition", "archived", "ranges", "records", "gaps", "lag"):
         table.add_column(name, justify="left" if name == "archived" else "right", no_wrap=True)
     for partition in report.partitions:
-        ranges, lag = report.ledger.ranges(partition, "archived"), report.lag(partition)
+        ranges, lag = report.ledger.covered(partition), report.lag(partition)
         table.add_row(
             str(partition),
             _range(ranges[0][0], ranges[-1][1]) if ranges else "nothing",
@@ -124,7 +126,9 @@ def _gaps(entries: list[Entry]) -> Table:
 
 
 def _remark(entry: Entry) -> str:
-    if entry.kind == "accepted loss":
+    if entry.kind == Kind.FOLDED:
+        return ", ".join(f"{count:,} {name}" for name, count in entry.detail.items())
+    if entry.kind == Kind.ACCEPTED:
         return f"by {entry.detail['who']} at {entry.detail['when'][:16]}: {entry.detail['reason']}"
     return "" if entry.is_harmless else "not complete"
 

@@ -11,13 +11,14 @@ from typing import Any
 from jobs.accepted_losses import AcceptedLoss, LostRange
 from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Entry, Kind, Ledger, Source
+from millrace.lake.ledger.folding import fold
 from millrace.lake.ledger.gaps import Finding, Witness, classify, unanswered
 from millrace.lake.ledger.ranges import Ranges, intersect, subtract, union
 
 __all__ = ["Account", "Asked", "begins"]
 
 # Told anew at every update; every other kind was established once and stays.
-_PASSING = frozenset({Kind.ARCHIVED, Kind.DOUBLED, Kind.BEFORE, Kind.UNKNOWN, Kind.ACCEPTED})
+_PASSING = frozenset({Kind.ARCHIVED, Kind.FOLDED, Kind.DOUBLED, Kind.BEFORE, Kind.UNKNOWN, Kind.ACCEPTED})
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Account:
         """Those of the next ledger. Established gaps stay as they are; Kafka is asked about the others."""
         lost = {each.partition for loss in self.accepted for each in loss.lost}
         partitions = sorted({*self.counted.archived, *self.source.coverage, *self.source.begin, *lost})
-        return [entry for partition in partitions for entry in self._entries(partition)]
+        return [entry for partition in partitions for entry in fold(self._entries(partition))]
 
     def doubtful(self) -> set[int]:
         """Partitions that end in Kafka below what is archived, as no earlier ledger has told: it may be so for ever, or
@@ -98,7 +99,7 @@ class Account:
         return not self._is_marked(partition) or bool(subtract([(end, reached)], told))
 
     def _entries(self, partition: int) -> list[Entry]:
-        established = [*self._established(partition), *self._broken(partition)]
+        established = [*self._folded(partition), *self._established(partition), *self._broken(partition)]
         certain = list(self._certain(partition))
         told = union(((e.start, e.end) for e in established), (finding.range for finding in certain))
         gaps = subtract(union([(0, self._judged_to(partition))]), told)
@@ -115,7 +116,7 @@ class Account:
         """What needs no witness."""
         archived = self._archived(partition)
         before = subtract(union([(0, self.source.begin.get(partition, 0))]), self._settled(partition))
-        for start, end in archived:
+        for start, end in subtract(archived, [(entry.start, entry.end) for entry in self._folded(partition)]):
             yield Finding(Kind.ARCHIVED, (start, end), end - start, {})
         for start, end in self.counted.doubled.get(partition, []):
             yield Finding(Kind.DOUBLED, (start, end), end - start, {})
@@ -136,6 +137,12 @@ class Account:
         """What is archived or accepted as lost."""
         lost = (lost for loss in self.accepted for lost in loss.lost if lost.partition == partition)
         return union(self._archived(partition), ((each.start, each.end) for each in lost))
+
+    def _folded(self, partition: int) -> list[Entry]:
+        """Those of which nothing was taken out of the archive since (see `with_folded`)."""
+        folded = [entry for entry in self._old_of(partition) if entry.kind == Kind.FOLDED]
+        archived = self._archived(partition)
+        return [entry for entry in folded if not subtract([(entry.start, entry.end)], archived)]
 
     def _established(self, partition: int) -> list[Entry]:
         """The gaps that are explained, less what has been archived or accepted as lost since."""

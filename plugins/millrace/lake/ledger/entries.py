@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from millrace.lake.ledger.ranges import Ranges, size
+from millrace.lake.ledger.ranges import Ranges, union
 
 __all__ = ["Entry", "Kind", "Ledger", "Source"]
 
@@ -15,12 +15,14 @@ __all__ = ["Entry", "Kind", "Ledger", "Source"]
 class Kind:
     """What a range of offsets is. Text, not an enumeration: a later release may write kinds that this one only shows.
 
-    A gap of `HARMLESS` kind lost nothing, one of `LOSSES` lost something. `MISSING`: Kafka still has the record, the
-    archive should and does not; no query reads it again. `LACKING`: what a person may accept. `ACCEPTED`: a person has
-    accepted the loss; the detail says who, when and why.
+    A gap of `HARMLESS` kind lost nothing, one of `LOSSES` lost something. `FOLDED`: archived ranges and gaps that lost
+    nothing, together; the detail has the offsets of each kind, and of how many `ranges`. `MISSING`: Kafka still has the
+    record, the archive should and does not; no query reads it again. `LACKING`: what a person may accept. `ACCEPTED`: a
+    person has accepted the loss; the detail says who, when and why.
     """
 
     ARCHIVED = "archived"
+    FOLDED = "archived, with gaps"
     BEFORE = "before the archive"
     MARKERS = "transaction markers"
     ABORTED = "aborted transaction"
@@ -57,7 +59,7 @@ class Entry:
 
     @property
     def is_harmless(self) -> bool:
-        return self.kind == Kind.ARCHIVED or self.kind in Kind.HARMLESS
+        return self.kind in (Kind.ARCHIVED, Kind.FOLDED) or self.kind in Kind.HARMLESS
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,15 @@ class Ledger:
     def ranges(self, partition: int, kind: str) -> Ranges:
         return [(entry.start, entry.end) for entry in self.of(partition, {kind})]
 
+    def covered(self, partition: int) -> Ranges:
+        """What is archived, and the gaps that are folded into it."""
+        return union(self.ranges(partition, Kind.ARCHIVED), self.ranges(partition, Kind.FOLDED))
+
     def records(self, partition: int) -> int:
         """Archived records of the partition, each counted once."""
-        return size(self.ranges(partition, Kind.ARCHIVED))
+        return sum(entry.records or 0 for entry in self.of(partition, {Kind.ARCHIVED, Kind.FOLDED}))
 
     def gaps(self, partition: int) -> list[Entry]:
-        """All that is neither archived nor doubled."""
-        return [entry for entry in self.of(partition) if entry.kind not in (Kind.ARCHIVED, Kind.DOUBLED)]
+        """All that is neither archived nor doubled, but for what is folded."""
+        archived = (Kind.ARCHIVED, Kind.FOLDED, Kind.DOUBLED)
+        return [entry for entry in self.of(partition) if entry.kind not in archived]

@@ -20,8 +20,10 @@ from millrace.lake.ledger.account import Account, Asked, begins
 from millrace.lake.ledger.archived import RawState, check_archive, read_archive, read_new
 from millrace.lake.ledger.counting import Counted
 from millrace.lake.ledger.entries import Kind, Ledger, Source
+from millrace.lake.ledger.folding import with_folded
 from millrace.lake.ledger.gaps import Witness
 from millrace.lake.ledger.kafka_topic import NoAnswerError, ask_kafka
+from millrace.lake.ledger.ranges import Ranges
 from millrace.lake.ledger.table import create_ledger, read_ledger, write_ledger
 from millrace.lake.store import LakeStore
 from millrace.lake.tables import open_table
@@ -152,16 +154,18 @@ def _settled(account_of: Callable[[Asked], Account], ask: Callable[[], Asked], p
 
 def _count(environment: Environment, topic: str, old: Ledger | None, query: str | None) -> tuple[RawState, Counted]:
     if old is not None:
-        counted = Counted(_by_partition(old, Kind.ARCHIVED), _by_partition(old, Kind.DOUBLED))
+        doubled = _by_partition(old, lambda partition: old.ranges(partition, Kind.DOUBLED))
+        counted = Counted(_by_partition(old, old.covered), doubled)
         known = RawState(old.source.raw_version, old.source.commit, old.source.batch)
         if raw := read_new(environment, topic, query, known, counted):
             return raw, counted
-    return read_archive(environment, topic, query)
+    raw, counted = read_archive(environment, topic, query)
+    with_folded(counted, old.entries if old else ())
+    return raw, counted
 
 
-def _by_partition(ledger: Ledger, kind: str) -> dict[int, list[tuple[int, int]]]:
-    found = {partition: ledger.ranges(partition, kind) for partition in ledger.partitions}
-    return {partition: ranges for partition, ranges in found.items() if ranges}
+def _by_partition(ledger: Ledger, of: Callable[[int], Ranges]) -> dict[int, Ranges]:
+    return {partition: ranges for partition in ledger.partitions if (ranges := of(partition))}
 
 
 def _ask(environment: Environment, topic: str, ask: Ask) -> Asked:
