@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from millrace.cli.shared import Json, plain_table, print_json, print_rich
-from millrace.lake.ledger.entries import Kind
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,6 +49,8 @@ def ledger(topic: Annotated[str, typer.Argument(help="A topic of jobs/topics.py.
 
 def content(report: LedgerReport) -> dict[str, Any]:
     """The report as JSON holds it; with a `problem`, Kafka could not be asked, and nothing is known to be complete."""
+    from millrace.lake.ledger.entries import Kind
+
     ledger = report.ledger
     return {
         "topic": ledger.topic,
@@ -79,6 +80,8 @@ def _gap(entry: Entry) -> dict[str, Any]:
 
 
 def _show(report: LedgerReport) -> None:
+    from millrace.lake.ledger.entries import Kind
+
     ledger = report.ledger
     print_rich(_partitions(report))
     entries = [entry for entry in ledger.entries if entry.kind != Kind.ARCHIVED]
@@ -126,6 +129,8 @@ def _gaps(entries: list[Entry]) -> Table:
 
 
 def _remark(entry: Entry) -> str:
+    from millrace.lake.ledger.entries import Kind
+
     if entry.kind == Kind.FOLDED:
         return ", ".join(f"{count:,} {name}" for name, count in entry.detail.items())
     if entry.kind == Kind.ACCEPTED:

@@ -48,11 +48,11 @@ def environment_here(tmp_path: Path) -> Environment:
 
 @pytest.fixture
 def late(environment_here: Environment) -> Environment:
-    """The days 10, 11 and 18 have pending late events; 12 and 19 are published and have none; others are empty."""
-    days = {number: Interval.parse(f"2026-11-{number}", timedelta(days=1)) for number in (10, 11, 12, 18, 19)}
-    archive(environment_here, *(each.start for each in days.values()))
-    for number in (10, 11, 12, 18, 19):
-        publish_read(environment_here, stock_high_low, days[number], int(number in (12, 19)))
+    """The days 10, 11 and 18 have pending late events; 12 and 19 have none; those between are published as empty."""
+    days = {number: Interval.parse(f"2026-11-{number}", timedelta(days=1)) for number in range(10, 20)}
+    archive(environment_here, *(days[number].start for number in (10, 11, 12, 18, 19)))
+    for number, day in days.items():
+        publish_read(environment_here, stock_high_low, day, int(number in (12, 19)))
     return environment_here
 
 
