@@ -19,6 +19,15 @@ def run(command: list[str], **changed: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def run_test(file: str, keyword: str, ends: str, **changed: str) -> str:
+    """What pytest says of one test, whose run must end so: `1 skipped` is no failure, anything else is one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", file, "-k", keyword]
+    code, told = run(command, **changed)
+    assert code == (0 if ends == "1 skipped" else 1), told
+    assert ends in told
+    return told
+
+
 @pytest.mark.parametrize(("changed", "succeeds"), [({}, True), ({"CI": "1"}, False)])
 def test_without_hdinsights_python_the_engine_is_not_tested_and_ci_fails(
     changed: dict[str, str], succeeds: bool
@@ -33,19 +42,9 @@ def test_without_hdinsights_python_the_engine_is_not_tested_and_ci_fails(
 def test_without_livys_jars_conformance_is_left_out_and_ci_fails(
     tmp_path: Path, changed: dict[str, str], ends: str
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "tests/conformance/test_short_form.py",
-    ]
-    code, told = run([*command, "-k", "the_engine_is"], MILLRACE_DOWNLOADS=str(tmp_path), **changed)
-    assert code == (0 if ends == "1 skipped" else 1), told
-    assert ends in told
+    told = run_test(
+        "tests/conformance/test_short_form.py", "the_engine_is", ends, MILLRACE_DOWNLOADS=str(tmp_path), **changed
+    )
     assert ("are not there; run" in told) or ("`make test` makes it" in told), "the remedy"
 
 
@@ -64,19 +63,7 @@ def without_curl(tmp_path: Path) -> str:
 def test_without_curl_the_script_actions_are_left_out_and_ci_fails(
     without_curl: str, changed: dict[str, str], ends: str
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rs",
-        "-p",
-        "no:cacheprovider",
-        "tests/infra/test_script_actions.py",
-    ]
-    code, told = run([*command, "-k", "listen_everywhere"], PATH=without_curl, **changed)
-    assert code == (0 if ends == "1 skipped" else 1), told
-    assert ends in told
+    told = run_test("tests/infra/test_script_actions.py", "listen_everywhere", ends, PATH=without_curl, **changed)
     assert ("the scripts need curl" in told) or ("curl: command not found" in told)
 
 
