@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ def fold(entries: Sequence[Entry], kept: int = KEPT) -> list[Entry]:
     if sum(entry.kind in _FOLDABLE for entry in entries) <= 2 * kept:
         return list(entries)
     older, newest = entries[:-kept], entries[-kept:]
-    return [*itertools.chain.from_iterable(map(_folded, _stretches(older))), *newest]
+    return [*map(_folded, _stretches(older)), *newest]
 
 
 def with_folded(counted: Counted, known: Iterable[Entry]) -> None:
@@ -53,17 +52,13 @@ def _stretches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield stretch
 
 
-def _folded(stretch: list[Entry]) -> list[Entry]:
-    if len(stretch) == 1:
-        return stretch
+def _folded(stretch: list[Entry]) -> Entry:
+    first, last = stretch[0], stretch[-1]
+    if first is last:
+        return first
     offsets: Counter[str] = Counter()
     for entry in stretch:
-        offsets.update(
-            entry.detail if entry.kind == Kind.FOLDED else {entry.kind: entry.end - entry.start, "ranges": 1}
-        )
-    detail = dict(sorted(offsets.items()))
-    first, last = stretch[0], stretch[-1]
-    archived = offsets[Kind.ARCHIVED]
-    return [
-        replace(first, kind=Kind.FOLDED, end=last.end, records=archived, raw_version=last.raw_version, detail=detail)
-    ]
+        alone = {entry.kind: entry.end - entry.start, "ranges": 1}
+        offsets.update(entry.detail if entry.kind == Kind.FOLDED else alone)
+    records, detail = offsets[Kind.ARCHIVED], dict(sorted(offsets.items()))
+    return replace(first, kind=Kind.FOLDED, end=last.end, records=records, raw_version=last.raw_version, detail=detail)
