@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from millrace.azure.costs import Paid, paid
@@ -21,13 +23,18 @@ ROWS = {
 """The row of a guide's table, by what is paid."""
 
 
-def column(guide: str, size: str) -> dict[str, str]:
-    """The cells of a size, by row, in the table of a guide that has one column per size."""
+def table(guide: str, first: str) -> dict[str, dict[str, str]]:
+    """The cells by row and column of the table of a guide whose heading's first cell is `first`."""
     lines = (PROJECT_ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8").splitlines()
-    begin = next(number for number, line in enumerate(lines) if line.startswith("| | dev | prod |"))
+    begin = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |".replace("  ", " ")))
     end = next(number for number, line in enumerate(lines[begin:], begin) if not line.startswith("|"))
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[begin:end])
-    return {row[0]: row[head.index(size)] for row in rows}
+    return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+
+
+def column(guide: str, size: str) -> dict[str, str]:
+    """What is paid of a size, by row."""
+    return {row: cells[size] for row, cells in table(guide, "").items()}
 
 
 def row_of(one: Paid) -> str:
@@ -67,3 +74,29 @@ def test_the_guide_counts_what_interactive_query_adds(size: str) -> None:
     workers = f"{worker.count:.0f} worker{'s' if worker.count > 1 else ''}"
     told = column("hdinsight", size)["more, with `interactiveQuery`"]
     assert told == f"2 head nodes and {workers} {head.unit}, 3 {zookeeper.unit}"
+
+
+def an_hour(every: Iterable[Paid]) -> float:
+    """In US dollars, by the guide's own prices."""
+    prices = {name.lower(): float(cells["US dollars"]) for name, cells in table("hdinsight", "an hour of").items()}
+    named = {"1 TB": "managed disk of 1 TB", "gateway": "NAT gateway"}
+    return round(sum(prices[named.get(one.unit, one.unit).lower()] * one.count for one in every), 1)
+
+
+@pytest.mark.parametrize("size", ["dev", "prod"])
+@pytest.mark.parametrize("layout", ["hdinsight", "databricks"])
+def test_a_guide_sums_what_an_hour_costs(layout: str, size: str) -> None:
+    first = (
+        "an hour of all, as long as it exists"
+        if layout == "hdinsight"
+        else "an hour of all but Databricks, as long as it exists"
+    )
+    told = {row: float(cells[size]) for row, cells in table(layout, first).items()}
+    sums = {
+        f"with {name}": an_hour(paid(resources(Case(layout, kafka, size, full=False))))
+        for kafka, name in (("cluster", "Kafka's cluster"), ("eventhubs", "Event Hubs"))
+    }
+    if layout == "hdinsight":
+        every = paid(resources(Case(layout, "cluster", size, full=True)))
+        sums["more, with `interactiveQuery`"] = an_hour(one for one in every if one.what.startswith("query-"))
+    assert told == sums
