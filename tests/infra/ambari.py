@@ -68,9 +68,10 @@ class Ambari:
         if path.startswith("/c/hosts/"):
             return self._move(path.split("/")[3], body["Body"]["HostRoles"]["state"])
         wanted = body["Body"]["ServiceInfo"]["state"]
-        if wanted == self.state:
+        if wanted == self.state and not (wanted == "STARTED" and self.down):
             return 200, None
         self.state = wanted
+        self.down = set() if wanted == "STARTED" else set(self.started_with)
         if wanted == "STARTED":
             self.starts += 1
             self.started_with = {host: dict(self.desired) for host in self.started_with}

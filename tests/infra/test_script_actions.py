@@ -79,8 +79,18 @@ def test_a_run_cut_short_before_or_amid_the_restart_is_finished_by_the_next(
     run("advertise_addresses.sh", **node)
     ambari.started_with["wn1-kafka"]["kafka-env"] = "t1"
     ambari.state = state
+    ambari.down = set() if state == "STARTED" else set(ambari.started_with)
     assert run("advertise_addresses.sh", **node).returncode == 0
     assert (ambari.state, ambari.starts) == ("STARTED", 2)
+
+
+def test_a_broker_that_is_down_is_started_though_the_service_is_called_started(
+    ambari: Ambari, node: dict[str, str]
+) -> None:
+    run("advertise_addresses.sh", **node)
+    ambari.down = {"wn2-kafka"}
+    assert run("advertise_addresses.sh", **node).returncode == 0
+    assert (ambari.down, ambari.starts) == (set(), 2)
 
 
 def test_a_failed_restart_fails_the_script_and_says_where_to_look(ambari: Ambari, node: dict[str, str]) -> None:

@@ -124,9 +124,15 @@ kafka() { # state
 configure kafka-broker
 configure kafka-env
 
-# Asked of Ambari rather than remembered: an earlier run may have ended between a change and the restart.
-brokers='HostRoles/component_name=KAFKA_BROKER&HostRoles/stale_configs=true'
-stale="$(ambari GET "/$cluster/host_components?$brokers" | field 'len(d["items"])')"
-state="$(ambari GET "/$cluster/services/KAFKA?fields=ServiceInfo/state" | field 'd["ServiceInfo"]["state"]')"
+# Asked of Ambari rather than remembered: an earlier run may have ended between a change and the restart. A broker may be
+# down under a service that is called started; starting that starts what is down, but for what is in maintenance.
+ambari GET "/$cluster/host_components?HostRoles/component_name=KAFKA_BROKER&fields=HostRoles/state,HostRoles/stale_configs" \
+  > "$work/brokers.json"
+brokers() { # a condition of `role`, a broker's HostRoles
+  field "len([role for role in (one['HostRoles'] for one in d['items']) if $1])" < "$work/brokers.json"
+}
+
+stale="$(brokers "role['stale_configs']")"
+down="$(brokers "role['state'] != 'STARTED'")"
 if [ "$stale" -gt 0 ]; then kafka INSTALLED; fi
-if [ "$stale" -gt 0 ] || [ "$state" != STARTED ]; then kafka STARTED; fi
+if [ "$stale" -gt 0 ] || [ "$down" -gt 0 ]; then kafka STARTED; fi
