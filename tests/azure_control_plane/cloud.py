@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.azure_control_plane.exchange import Answer, Exchange, Request
 from tests.azure_control_plane.faults import Faults
 from tests.azure_control_plane.login import LOGIN, Login
 from tests.azure_control_plane.prices import PRICES, price_list
-from tests.azure_control_plane.proxy import proxy
+from tests.azure_control_plane.proxy import Site, proxy
 from tests.azure_control_plane.resource_manager import MANAGEMENT, ResourceManager
 from tests.infra.ambari import Ambari
 
@@ -114,7 +114,12 @@ def azure_cloud(folder: Path) -> Iterator[Azure]:
     """An Azure with nothing in it, until the end of the block."""
     azure = Azure(folder)
     trusted, served = write_certificates(folder, [MANAGEMENT, LOGIN, PRICES, GATEWAYS])
-    sites = {MANAGEMENT: azure.management, LOGIN: azure.login, PRICES: price_list, GATEWAYS: azure.gateway}
+    sites: Mapping[str, Site] = {
+        MANAGEMENT: azure.management,
+        LOGIN: azure.login,
+        PRICES: price_list,
+        GATEWAYS: azure.gateway,
+    }
     with proxy(sites, served) as address:
         azure.environment = {
             "HTTPS_PROXY": address,

@@ -120,7 +120,7 @@ class ResourceManager:
         run = self.runs.get(name.lower())
         if run is None:
             return refusal(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
-        for _ in range(self.pace):
+        for _step in range(self.pace):
             run.advance()
         return Answer(200, described(run))
 
