@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -80,9 +81,11 @@ def test_nothing_is_lost_or_doubled(load: Load, streams: Streams, stack: Home, t
             lambda query=query, batch=batch: streams.last_batch(query, "commits") > batch,
         )
         assert streams.driver(query).id != killed.id
-    for name, start in ((KAFKA, start_kafka), (AZURITE, start_azurite)):
+    # Kafka as in a crash: a broker that ends in order may tell its clients that there is no broker at all, and
+    # librdkafka 2.16 then forgets its only one for good (the producer's records fail after five minutes).
+    for name, start, how in ((KAFKA, start_kafka, signal.SIGKILL), (AZURITE, start_azurite, signal.SIGTERM)):
         before = {query: streams.last_batch(query, "commits") for query in (ARCHIVE, SPEED)}
-        assert process.stop(stack, name)
+        assert process.stop(stack, name, how=how)
         assert start(stack), f"{name} was still running"
         for query, batch in before.items():
             await_true(
