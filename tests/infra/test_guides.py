@@ -26,7 +26,7 @@ ROWS = {
 def table(guide: str, first: str) -> dict[str, dict[str, str]]:
     """The cells by row and column of the table of a guide whose heading's first cell is `first`."""
     lines = (PROJECT_ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8").splitlines()
-    begin = next(number for number, line in enumerate(lines) if line.startswith(f"| {first} |".replace("  ", " ")))
+    begin = next(number for number, line in enumerate(lines) if line[:1] == "|" and line.split("|")[1].strip() == first)
     end = next(number for number, line in enumerate(lines[begin:], begin) if not line.startswith("|"))
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[begin:end])
     return {row[0]: dict(zip(head, row, strict=True)) for row in rows}

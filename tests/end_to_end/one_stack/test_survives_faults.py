@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,6 @@ from millrace.lake.tables import open_table
 from millrace.lake.view import read_view
 from millrace.producers import AcksFile, Settings, generate, read_acks, send
 from millrace.producers.stop import Stop
-from millrace.producers.summary import Summary
 from millrace.stack import process
 from millrace.stack.azurite import AZURITE, start_azurite
 from millrace.stack.kafka import KAFKA, start_kafka
@@ -36,31 +35,23 @@ RATE = 300.0
 @contextmanager
 def load(streams: Streams, acks: Path) -> Iterator[None]:
     """Live ticks all the time, by a producer that notes every acknowledged one in `acks`. At the end, all are."""
-    stop, summaries = Stop(), list[Summary]()
-
-    def produce() -> None:
-        settings = Settings(start=datetime.now(UTC), rate=RATE, seed=11, garbage=0.02, duplicates=0.01)
-        with AcksFile(acks) as file:
-            summary = send(
-                generate(settings),
-                stock_ticks.name,
-                streams.environment.kafka_bootstrap,
-                streams.environment.kafka_options,
-                speed=1.0,
-                observers=[file],
-                stop=stop,
-            )
-        summaries.append(summary)
-
-    thread = threading.Thread(target=produce)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.ask()
-        thread.join()
-    assert summaries, "the producer failed: see its traceback"
-    assert summaries[0].acknowledged == sum(1 for _ in read_acks(acks)) > 0
+    stop, settings = Stop(), Settings(start=datetime.now(UTC), rate=RATE, seed=11, garbage=0.02, duplicates=0.01)
+    with AcksFile(acks) as file, ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(
+            send,
+            generate(settings),
+            stock_ticks.name,
+            streams.environment.kafka_bootstrap,
+            streams.environment.kafka_options,
+            speed=1.0,
+            observers=[file],
+            stop=stop,
+        )
+        try:
+            yield
+        finally:
+            stop.ask()
+    assert sent.result().acknowledged == sum(1 for _ in read_acks(acks)) > 0
 
 
 def test_nothing_is_lost_or_doubled(settled: Streams, stack: Home, tmp_path: Path) -> None:
